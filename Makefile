@@ -1,0 +1,46 @@
+# Everything a fresh machine needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+PACKAGES = attacks purify export kernels runtime deploy bench
+
+.PHONY: demo test lint types pytest bench gpu-test gpu-bench clean
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing tokenward and what it needs into $(VENV) (a minute or two) ..."
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/tokenward demo
+
+test: lint types pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy reads packages from disk, so it is given the tree of links that installation would make.
+types: $(STAMP)
+	rm -rf build/types && mkdir -p build/types/tokenward
+	ln -s $(CURDIR)/tokenward/* build/types/tokenward/
+	for p in $(PACKAGES); do ln -s $(CURDIR)/$$p build/types/tokenward/$$p; done
+	cd build/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p tokenward
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: $(STAMP)
+	$(BIN)/tokenward bench all
+
+gpu-test: $(STAMP)
+	$(BIN)/python -m pytest tests/kernels -m gpu
+
+gpu-bench: $(STAMP)
+	$(BIN)/python -m tokenward.bench.gpu
+
+clean:
+	rm -rf build $(VENV) *.egg-info

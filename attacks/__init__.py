@@ -1,0 +1,1 @@
+"""Ways to plant a backdoor, for evaluation only, and how success is measured."""

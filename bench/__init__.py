@@ -1,0 +1,1 @@
+"""What the defence costs and what it buys."""

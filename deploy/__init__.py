@@ -1,0 +1,1 @@
+"""Deployment: Triton Inference Server, containers, Kubernetes, dashboards."""

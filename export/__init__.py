@@ -1,0 +1,1 @@
+"""From a classifier to one guarded ONNX graph: forward export, differentiation, passes, validation."""

@@ -1,0 +1,1 @@
+"""Vector-Jacobian rules, grouped by the kind of op they differentiate."""

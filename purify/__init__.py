@@ -1,0 +1,1 @@
+"""Training: fine-tuning, purification and the baselines it is compared with."""

@@ -1,0 +1,1 @@
+"""Baseline purifiers, one file each, behind the same interface."""

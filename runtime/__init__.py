@@ -1,0 +1,1 @@
+"""Serving: score, decide, repair and re-predict, with no training framework in sight."""
