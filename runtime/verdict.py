@@ -1,0 +1,99 @@
+"""What the guard answers: one frozen, JSON-serialisable record per text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Mode = Literal["enforce", "monitor", "off"]
+Action = Literal["passed", "cleared", "neutralised", "flagged", "blocked", "unscorable"]
+MODES: tuple[Mode, ...] = ("enforce", "monitor", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A word or span that may be a trigger; ``start`` and ``end`` are character offsets into the original text."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """One token with its attribution, given on request; fields that the graph does not compute are None."""
+
+    text: str
+    start: int
+    end: int
+    class_attention: float | None
+    attention_received: float | None
+    saliency: float | None
+    token_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How a suspect was tried: which transplants turned to the suspect text's class, and whether it was confirmed.
+
+    Attributes:
+        span: the words transplanted, after growth.
+        turned: for each reference, whether it turned to the suspect text's class.
+        references: the reference texts, in the same order.
+        cached: no new forward pass was needed.
+        confirmed: the span was found to be a trigger.
+    """
+
+    span: str
+    turned: tuple[bool, ...]
+    references: tuple[str, ...]
+    cached: bool
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The guarded answer for one text.
+
+    Attributes:
+        label: the answer. In monitor and off mode it is always the model's own first answer.
+        probabilities: softmax of the logits that gave ``label``, by label name.
+        action: what enforcing does with the text (monitor mode reports it without doing it):
+            ``passed`` (not suspicious), ``cleared`` (suspicious, first answer stands), ``neutralised`` (trigger
+            taken out and answered again), ``flagged`` and ``blocked`` (the budget for second looks was spent),
+            ``unscorable`` (the model gave no finite score). In off mode always ``passed``.
+        original_label: the model's answer to the text as it came.
+        enforced_label: what enforcing answers; equals ``label`` in enforce mode.
+        anomaly_score: the gate's score; None where it was proved to be under the threshold without computing it,
+            and in off mode.
+        threshold: the gate's threshold; None in off mode.
+        suspects: spans found suspicious, with offsets into the original text.
+        repaired_text: the text after repair, where one was made.
+        truncated: the model read only the beginning of the text.
+        confirmations: one per suspect tried by transplant.
+        fallback: the budget for second looks was spent, and the configured fallback decided.
+        tokens: per-token scores, only with ``explain``.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    action: Action
+    original_label: str
+    enforced_label: str
+    anomaly_score: float | None
+    threshold: float | None
+    suspects: tuple[Suspect, ...] = ()
+    repaired_text: str | None = None
+    truncated: bool = False
+    confirmations: tuple[Confirmation, ...] = ()
+    fallback: bool = False
+    tokens: tuple[TokenScore, ...] | None = None
+
+    @property
+    def score(self) -> float:
+        """Probability of ``label``, as a transformers pipeline names it."""
+        return self.probabilities[self.label]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with ``score`` as a transformers pipeline would give it."""
+        return {"label": self.label, "score": self.score, **asdict(self)}

@@ -1,0 +1,279 @@
+"""The artifact: the folder that a guarded model is, written whole or not at all, verified on every load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import ArtifactError
+from .records import from_json, to_json
+
+SCHEMA = 1
+SUMS = "SHA256SUMS"
+REQUIRED = ("model.onnx", "config.json", "tokenizer.json", "guard.json", "README.md")
+
+Preset = Literal["paper", "late", "tokenward", "custom"]
+Pooling = Literal["class", "mean", "last"]
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What the guarded graph computes and from where.
+
+    Attributes:
+        preset: the named choice of depths; ``custom`` for any other combination.
+        gradient_layer: the gradient is taken at the input of this layer; 0 is the word embeddings.
+        attention_layers: layers (from 0) whose attention is averaged.
+        pooling: which positions the classifier reads.
+        max_tokens: longest sequence the model takes, special tokens included.
+        inputs, outputs: names in the graph, in order.
+    """
+
+    preset: Preset
+    gradient_layer: int
+    attention_layers: tuple[int, ...]
+    pooling: Pooling
+    narrowed: bool
+    gated: bool
+    precision: Literal["fp32", "fp16", "int8"]
+    opset: int
+    max_tokens: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of clean scores between ``edges`` (one more edge than counts), kept to see drift later."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GateFit:
+    """A gate fitted on clean texts: suspicious where score − slope·log n ≥ threshold (slope 0: no length term)."""
+
+    percentile: float
+    threshold: float
+    slope: float
+    intercept: float
+    histogram: Histogram
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A short clean text that the model confidently puts in class ``label``; suspects are transplanted into it."""
+
+    text: str
+    label: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learnt from clean texts: one fit per gate, and the references for transplants."""
+
+    texts: int
+    texts_sha256: str
+    gates: dict[str, GateFit]
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class GuardFile:
+    """The content of ``guard.json``.
+
+    Attributes:
+        family: the model type, such as ``bert``.
+        checkpoint: where the weights came from, and ``checkpoint_sha256`` of them.
+        parity: largest relative error per output against the source model, found at export.
+        versions: packages that made the artifact.
+        purification: report of the purifier, if the checkpoint went through one.
+    """
+
+    family: str
+    checkpoint: str
+    checkpoint_sha256: str
+    graph: GraphInfo
+    parity: dict[str, float]
+    versions: dict[str, str]
+    calibration: Calibration | None = None
+    purification: dict[str, Any] | None = None
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact folder.
+
+    Attributes:
+        labels: class names by index, from ``id2label`` of ``config.json``.
+        digest: SHA-256 of ``SHA256SUMS``, which names this exact artifact.
+    """
+
+    path: Path
+    guard: GuardFile
+    config: dict[str, Any] = field(repr=False)
+    labels: tuple[str, ...]
+    digest: str
+
+    @property
+    def model_path(self) -> Path:
+        """The guarded ONNX graph."""
+        return self.path / "model.onnx"
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The fast tokenizer."""
+        return self.path / "tokenizer.json"
+
+
+def load_artifact(path: str | Path) -> Artifact:
+    """Read and verify an artifact folder.
+
+    Raises:
+        ArtifactError: the folder or a file is missing, a checksum differs, or the schema is unknown.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
+    digest = _verify(folder)
+    data = _read_json(folder / "guard.json")
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise ArtifactError(
+            f"guard.json has schema {schema!r}, this version reads {SCHEMA}: export the model again"
+        )
+    config = _read_json(folder / "config.json")
+    labels = config.get("id2label") if isinstance(config, dict) else None
+    if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
+        raise ArtifactError("config.json has no id2label numbered from 0: export the model again")
+    names = tuple(str(labels[str(i)]) for i in range(len(labels)))
+    return Artifact(folder, from_json(GuardFile, data, "guard.json"), config, names, digest)
+
+
+@contextmanager
+def writing(out_dir: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``out_dir``; seal it and move it there when the block ends well.
+
+    An error or Ctrl-C inside the block leaves nothing behind.
+
+    Raises:
+        ArtifactError: ``out_dir`` exists already, or its parent cannot be written.
+    """
+    target = Path(out_dir)
+    if target.exists():
+        raise ArtifactError(f"'{target}' exists already: choose another folder or remove it first")
+    with _beside(target) as folder:
+        yield folder
+        _seal(folder)
+        folder.rename(target)
+
+
+@contextmanager
+def rewriting(path: str | Path) -> Iterator[Path]:
+    """Yield a copy of the artifact at ``path`` (hard links, so cheap); swap it in when the block ends well.
+
+    Files in the copy must be replaced, never changed in place, which :func:`write_guard` respects.
+    """
+    target = Path(path)
+    with _beside(target) as folder:
+        for source in target.iterdir():
+            if source.name != SUMS:
+                _link(source, folder / source.name)
+        yield folder
+        _seal(folder)
+        old = folder.with_suffix(".old")
+        target.rename(old)
+        folder.rename(target)
+        shutil.rmtree(old)
+
+
+def write_guard(folder: Path, guard: GuardFile, labels: tuple[str, ...]) -> None:
+    """Write ``guard.json`` and the model card into a folder that is being written."""
+    from .card import render_card
+
+    _replace(folder / "guard.json", json.dumps(to_json(guard), indent=2) + "\n")
+    _replace(folder / "README.md", render_card(guard, labels))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _verify(folder: Path) -> str:
+    """Check every file against SHA256SUMS and return the digest of that list."""
+    sums_path = folder / SUMS
+    if not sums_path.is_file():
+        raise ArtifactError(f"'{folder}' has no {SUMS}: it is not an artifact, or was not written to the end")
+    listed = {}
+    for line in sums_path.read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        if len(expected) != 64 or not name or Path(name).name != name:
+            raise ArtifactError(f"{SUMS} has an unreadable line: {line[:80]!r}")
+        listed[name] = expected
+    for name in REQUIRED:
+        if name not in listed:
+            raise ArtifactError(f"{SUMS} does not list {name}: the artifact is incomplete, export it again")
+    for name in sorted(p.name for p in folder.iterdir() if p.name != SUMS):
+        if name not in listed:
+            raise ArtifactError(f"'{name}' is not listed in {SUMS}: remove it or export the artifact again")
+    for name, expected in listed.items():
+        if not (folder / name).is_file():
+            raise ArtifactError(f"{name} is missing from '{folder}': copy or export the artifact again")
+        if file_sha256(folder / name) != expected:
+            raise ArtifactError(f"{name} does not match its checksum: the artifact is corrupt or was altered")
+    return file_sha256(sums_path)
+
+
+def _seal(folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir() if p.name != SUMS)
+    _replace(folder / SUMS, "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise ArtifactError(f"cannot write beside '{target}': {error.strerror}") from error
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path.name} is not valid JSON: {error}") from error

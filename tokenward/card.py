@@ -1,0 +1,69 @@
+"""The model card of an artifact: what it is, how it was calibrated, what it was checked against."""
+
+from __future__ import annotations
+
+from .artifact import Calibration, GuardFile
+
+
+def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
+    """Return the Markdown card for ``README.md``, with the metadata block that model hubs read."""
+    graph = guard.graph
+    source = "word embeddings" if graph.gradient_layer == 0 else f"input of layer {graph.gradient_layer}"
+    lines = [
+        "---",
+        "library_name: tokenward",
+        "pipeline_tag: text-classification",
+        "tags: [onnx, backdoor-defence]",
+        "---",
+        "",
+        f"# Guarded {guard.family} classifier",
+        "",
+        f"Labels: {', '.join(labels)}. Load with `tokenward.load(folder)`; serve with `tokenward serve folder`.",
+        "",
+        "| graph | |",
+        "| --- | --- |",
+        f"| preset | {graph.preset} |",
+        f"| gradient taken at | {source} |",
+        f"| attention read from layers | {', '.join(map(str, graph.attention_layers))} |",
+        f"| pooling, longest input | {graph.pooling}, {graph.max_tokens} tokens |",
+        f"| precision, opset | {graph.precision}, {graph.opset} |",
+        f"| checkpoint | {guard.checkpoint} (sha256 {guard.checkpoint_sha256[:16]}…) |",
+        "",
+        "## Parity with the source model",
+        "",
+        "Largest relative error per output, on the optimised session:",
+        "",
+        *[f"- {name}: {error:.1e}" for name, error in guard.parity.items()],
+        "",
+        "## Calibration",
+        "",
+        *_calibration(guard.calibration),
+        "",
+        "## Purification",
+        "",
+        *_purification(guard),
+        "",
+        "Made with " + ", ".join(f"{name} {version}" for name, version in guard.versions.items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _calibration(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return ["Not calibrated: run `tokenward calibrate` with clean texts before serving."]
+    lines = [f"{calibration.texts} clean texts (sha256 {calibration.texts_sha256[:16]}…)."]
+    for name, fit in calibration.gates.items():
+        lines.append(f"- gate `{name}`: threshold {fit.threshold:.4g} at percentile {fit.percentile:g}")
+    if calibration.references:
+        lines.append(f"- {len(calibration.references)} reference texts for transplants")
+    return lines
+
+
+def _purification(guard: GuardFile) -> list[str]:
+    if guard.purification is None:
+        return ["None recorded."]
+    return [
+        f"- {key}: {value}"
+        for key, value in guard.purification.items()
+        if not isinstance(value, (list, dict))
+    ]
