@@ -62,15 +62,20 @@ def scored_table(tokenizer: Tokenizer, size: int) -> NDArray[np.bool_]:
             f"the tokenizer has a token with id {largest} but the model embeds only {size} tokens: "
             "use the tokenizer that the model was trained with"
         )
-    layout = json.loads(tokenizer.to_str())
-    special = _special_ids(layout, vocabulary)
-    verbatim = {token["id"] for token in layout["added_tokens"]}
-    marks = _Marks(layout)
+    special = _special_ids(json.loads(tokenizer.to_str()), vocabulary)
     table = np.zeros(size, dtype=np.bool_)
-    for token, index in vocabulary.items():
-        text = token if index in verbatim else marks.strip(token)
+    for index, text in token_texts(tokenizer).items():
         table[index] = index not in special and _is_content(text)
     return table
+
+
+def token_texts(tokenizer: Tokenizer) -> dict[int, str]:
+    """The text that each token id stands for, without sub-word marks; a broken character is U+FFFD."""
+    layout = json.loads(tokenizer.to_str())
+    verbatim = {token["id"] for token in layout["added_tokens"]}
+    marks = _Marks(layout)
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    return {index: token if index in verbatim else marks.strip(token) for token, index in vocabulary.items()}
 
 
 def _special_ids(layout: dict[str, Any], vocabulary: dict[str, int]) -> set[int]:

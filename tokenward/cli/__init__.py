@@ -4,27 +4,85 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import TokenwardError, require
+
+if TYPE_CHECKING:
+    import typer
 
 # Every command lives in a module of its own; heavy imports happen inside the command, not at start-up.
 COMMANDS: tuple[str, ...] = ()
 
 
-def main() -> None:
-    """Run the `tokenward` command line; user errors become one line on stderr and exit code 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the `tokenward` command line; what the user did wrong becomes one line on stderr and exit code 2."""
     try:
-        typer = require("typer", "cli")
-        app = typer.Typer(
-            name="tokenward", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False,
-            help="Serve text classifiers that may carry a backdoor, safely and fast.",
-        )
-        for command in COMMANDS:
-            importlib.import_module(f".{command}", __name__).register(app)
-        app()
+        require("typer", "cli")
+        sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
     except TokenwardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"'{error.filename}': {error.strerror}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def build_app() -> typer.Typer:
+    """Return the application with every command registered."""
+    import typer
+
+    app = typer.Typer(
+        name="tokenward",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @app.callback()
+    def tokenward(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit.", callback=_version, is_eager=True),
+    ) -> None:
+        """Serve text classifiers that may carry a backdoor, safely and fast."""
+
+    for command in COMMANDS:
+        importlib.import_module(f".{command}", __name__).register(app)
+    return app
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; usage errors are told on one line, as all others are."""
+    import typer
+
+    usage_error = typer.BadParameter.__bases__[0]  # typer exports no name for it, and has moved it between versions
+    try:
+        code = build_app()(list(arguments), prog_name="tokenward", standalone_mode=False)
+    except usage_error as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # no arguments: the help has been printed
+            return 2
+        context = error.ctx  # type: ignore[attr-defined]
+        command = context.command_path if context else "tokenward"
+        _fail(f"{message.rstrip('.')}: see '{command} --help'")
+    return code if isinstance(code, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import typer
+
+        from .. import __version__
+
+        print(f"tokenward {__version__}")
+        raise typer.Exit
+
+
+def _fail(message: str) -> None:
+    # A message may quote what the user gave, line ends included.
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

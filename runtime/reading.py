@@ -1,0 +1,104 @@
+"""A reading: what one pass of the model over one text gave. Every decision is made on readings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from .batches import pad, plan
+from .engine import Arrays, Engine
+from .tokenization import Encoding, Tokenizer
+
+PER_TOKEN = ("class_attention", "attention_received", "saliency", "token_scores")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One text's pass.
+
+    Attributes:
+        logits: float32 [classes].
+        tokens: per-token outputs by name, float32 [n] without padding; only those the graph computes.
+        anomaly_score: the graph's own score; None where it has none or the gate skipped it; NaN if unscorable.
+        suspect: token position of the suspect, −1 where there is none.
+    """
+
+    text: str
+    encoding: Encoding
+    logits: NDArray[np.float32]
+    tokens: dict[str, NDArray[np.float32]]
+    anomaly_score: float | None
+    suspect: int
+
+    @property
+    def predicted(self) -> int:
+        """Index of the model's answer."""
+        return int(self.logits.argmax())
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits [classes]."""
+        shifted = np.exp(self.logits.astype(np.float64) - self.logits.max())
+        return np.asarray(shifted / shifted.sum())
+
+
+class Reader:
+    """Reads texts with one engine, in length-sorted micro-batches, and gives them back in their order."""
+
+    def __init__(self, tokenizer: Tokenizer, engine: Engine, token_budget: int) -> None:
+        self.tokenizer = tokenizer
+        self.engine = engine
+        self.token_budget = token_budget
+
+    def read(self, texts: Sequence[str], gate: float) -> list[Reading]:
+        """Tokenise and run ``texts``; ``gate`` as in :meth:`Engine.run`.
+
+        Raises:
+            InputError: a text is not a string of valid Unicode.
+            EngineError: the graph failed or gave logits that are not finite.
+        """
+        encodings = self.tokenizer.encode(texts)
+        readings: list[Reading | None] = [None] * len(texts)
+        for group in plan([len(e) for e in encodings], self.token_budget):
+            members = [encodings[i] for i in group]
+            arrays = self.engine.run(pad(members, self.tokenizer.pad_id), gate)
+            for index, reading in zip(group, split([texts[i] for i in group], members, arrays), strict=True):
+                readings[index] = reading
+        return [reading for reading in readings if reading is not None]
+
+
+def split(texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays) -> list[Reading]:
+    """Cut one batch's outputs into readings, padding removed.
+
+    Raises:
+        EngineError: a row of logits is not finite.
+    """
+    logits = arrays["logits"]
+    if not np.isfinite(logits).all():
+        raise EngineError("the model gave logits that are not finite: its weights are damaged or overflow")
+    per_token = [name for name in PER_TOKEN if name in arrays]
+    return [
+        Reading(
+            text,
+            encoding,
+            logits[row],
+            {name: arrays[name][row, : len(encoding)] for name in per_token},
+            *_score(arrays, row),
+        )
+        for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
+    ]
+
+
+def _score(arrays: Arrays, row: int) -> tuple[float | None, int]:
+    if "anomaly_score" not in arrays or not _flag(arrays.get("scored"), row):
+        return None, -1
+    return float(arrays["anomaly_score"][row]), int(arrays["suspect"][row])
+
+
+def _flag(scored: NDArray[Any] | None, row: int) -> bool:
+    return scored is None or bool(scored[row])
