@@ -144,20 +144,18 @@ def load_artifact(path: str | Path) -> Artifact:
         ArtifactError: the folder or a file is missing, a checksum differs, or the schema is unknown.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
     digest = _verify(folder)
     data = _read_json(folder / "guard.json")
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        raise ArtifactError(
-            f"guard.json has schema {schema!r}, this version reads {SCHEMA}: export the model again"
-        )
+        raise ArtifactError(f"guard.json has schema {schema!r}, this version reads {SCHEMA}: export the model again")
     config = _read_json(folder / "config.json")
     labels = config.get("id2label") if isinstance(config, dict) else None
-    if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
+    if not isinstance(labels, dict) or not labels or labels.keys() != set(map(str, range(len(labels)))):
         raise ArtifactError("config.json has no id2label numbered from 0: export the model again")
     names = tuple(str(labels[str(i)]) for i in range(len(labels)))
+    if len(set(names)) < len(names):
+        raise ArtifactError("config.json gives two classes one name: rename one in id2label and export the model again")
     return Artifact(folder, from_json(GuardFile, data, "guard.json"), config, names, digest)
 
 
@@ -170,9 +168,9 @@ def writing(out_dir: str | Path) -> Iterator[Path]:
     Raises:
         ArtifactError: ``out_dir`` exists already, or its parent cannot be written.
     """
-    target = Path(out_dir)
+    target = Path(out_dir).resolve()
     if target.exists():
-        raise ArtifactError(f"'{target}' exists already: choose another folder or remove it first")
+        raise ArtifactError(f"'{out_dir}' exists already: choose another folder or remove it first")
     with _beside(target) as folder:
         yield folder
         _seal(folder)
@@ -184,8 +182,12 @@ def rewriting(path: str | Path) -> Iterator[Path]:
     """Yield a copy of the artifact at ``path`` (hard links, so cheap); swap it in when the block ends well.
 
     Files in the copy must be replaced, never changed in place, which :func:`write_guard` respects.
+
+    Raises:
+        ArtifactError: there is no sound artifact at ``path`` (an altered one must not be sealed anew).
     """
-    target = Path(path)
+    target = Path(path).resolve()  # a link such as `current` keeps pointing at the folder it points at
+    _verify(target)
     with _beside(target) as folder:
         for source in target.iterdir():
             if source.name != SUMS:
@@ -194,7 +196,11 @@ def rewriting(path: str | Path) -> Iterator[Path]:
         _seal(folder)
         old = folder.with_suffix(".old")
         target.rename(old)
-        folder.rename(target)
+        try:
+            folder.rename(target)
+        except BaseException:  # Ctrl-C between the two renames, too
+            old.rename(target)
+            raise
         shutil.rmtree(old)
 
 
@@ -202,7 +208,7 @@ def write_guard(folder: Path, guard: GuardFile, labels: tuple[str, ...]) -> None
     """Write ``guard.json`` and the model card into a folder that is being written."""
     from .card import render_card
 
-    _replace(folder / "guard.json", json.dumps(to_json(guard), indent=2) + "\n")
+    _replace(folder / "guard.json", json.dumps(to_json(guard), indent=2, allow_nan=False) + "\n")
     _replace(folder / "README.md", render_card(guard, labels))
 
 
@@ -217,11 +223,13 @@ def file_sha256(path: Path) -> str:
 
 def _verify(folder: Path) -> str:
     """Check every file against SHA256SUMS and return the digest of that list."""
+    if not folder.is_dir():
+        raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
     sums_path = folder / SUMS
     if not sums_path.is_file():
         raise ArtifactError(f"'{folder}' has no {SUMS}: it is not an artifact, or was not written to the end")
     listed = {}
-    for line in sums_path.read_text(encoding="utf-8").splitlines():
+    for line in sums_path.read_text(encoding="utf-8", errors="replace").splitlines():
         expected, _, name = line.partition("  ")
         if len(expected) != 64 or not name or Path(name).name != name:
             raise ArtifactError(f"{SUMS} has an unreadable line: {line[:80]!r}")
@@ -274,6 +282,10 @@ def _replace(path: Path, text: str) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path.name} is not valid JSON: {error}") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

@@ -18,7 +18,8 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         "",
         f"# Guarded {guard.family} classifier",
         "",
-        f"Labels: {', '.join(labels)}. Load with `tokenward.load(folder)`; serve with `tokenward serve folder`.",
+        f"Labels: {', '.join(map(_cell, labels))}.",
+        "Load with `tokenward.load(folder)`; serve with `tokenward serve folder`.",
         "",
         "| graph | |",
         "| --- | --- |",
@@ -27,7 +28,7 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         f"| attention read from layers | {', '.join(map(str, graph.attention_layers))} |",
         f"| pooling, longest input | {graph.pooling}, {graph.max_tokens} tokens |",
         f"| precision, opset | {graph.precision}, {graph.opset} |",
-        f"| checkpoint | {guard.checkpoint} (sha256 {guard.checkpoint_sha256[:16]}…) |",
+        f"| checkpoint | {_cell(guard.checkpoint)} (sha256 {guard.checkpoint_sha256[:16]}…) |",
         "",
         "## Parity with the source model",
         "",
@@ -63,7 +64,12 @@ def _purification(guard: GuardFile) -> list[str]:
     if guard.purification is None:
         return ["None recorded."]
     return [
-        f"- {key}: {value}"
+        f"- {key}: {_cell(str(value))}"
         for key, value in guard.purification.items()
         if not isinstance(value, (list, dict))
     ]
+
+
+def _cell(text: str) -> str:
+    """One line without table separators, whatever a path or a class is called."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -42,7 +42,7 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         return _convert(next(a for a in arguments if a is not type(None)), data, where)
     if origin is Literal:
         if data not in arguments:
-            raise ArtifactError(f"{where} is {data!r}, expected one of {', '.join(map(repr, arguments))}")
+            raise ArtifactError(f"{where} is {data!r:.60}, expected one of {', '.join(map(repr, arguments))}")
         return data
     if origin is tuple and isinstance(data, list):
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))

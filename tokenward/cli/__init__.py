@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TokenwardError, require
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
 # Every command lives in a module of its own; heavy imports happen inside the command, not at start-up.
-COMMANDS: tuple[str, ...] = ()
+COMMANDS: tuple[str, ...] = ("inspect",)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,11 +42,14 @@ def build_app() -> typer.Typer:
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
         add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     @app.callback()
     def tokenward(
-        version: bool = typer.Option(False, "--version", help="Print the version and exit.", callback=_version, is_eager=True),
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and exit.", callback=_version, is_eager=True
+        ),
     ) -> None:
         """Serve text classifiers that may carry a backdoor, safely and fast."""
 
@@ -59,16 +62,17 @@ def _run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; usage errors are told on one line, as all others are."""
     import typer
 
-    usage_error = typer.BadParameter.__bases__[0]  # typer exports no name for it, and has moved it between versions
+    # What typer raises for any wrong usage; it exports no name for this class, and has moved it between versions.
+    usage_error: type[Any] = typer.BadParameter.__bases__[0]
     try:
         code = build_app()(list(arguments), prog_name="tokenward", standalone_mode=False)
     except usage_error as error:
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message()
         if not message:  # no arguments: the help has been printed
             return 2
-        context = error.ctx  # type: ignore[attr-defined]
+        context = error.ctx
         command = context.command_path if context else "tokenward"
-        _fail(f"{message.rstrip('.')}: see '{command} --help'")
+        _fail(f"{message.rstrip('.')} (see '{command} --help')")
     return code if isinstance(code, int) else 0
 
 

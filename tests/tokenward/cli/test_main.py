@@ -1,0 +1,114 @@
+"""The entry point: version, help, and how errors of every kind reach the user."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tokenward
+from tokenward import cli
+from tokenward.errors import InputError
+
+from .conftest import Run
+
+
+def tokenward_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("tokenward")
+    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_installed_command() -> None:
+    outcome = tokenward_command("--version")
+    assert (outcome.returncode, outcome.stdout) == (0, f"tokenward {tokenward.__version__}\n")
+    module = subprocess.run(
+        [sys.executable, "-m", "tokenward", "--version"], capture_output=True, text=True, check=True
+    )
+    assert module.stdout == outcome.stdout
+
+
+def test_the_installed_command_tells_errors_on_one_line() -> None:
+    outcome = tokenward_command("inspect", "/nowhere")
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: no artifact at '/nowhere'")
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.stdout == ""
+
+
+def test_version_matches_the_package_metadata() -> None:
+    assert importlib.import_module("importlib.metadata").version("tokenward") == tokenward.__version__
+
+
+def test_no_arguments_print_help(run: Run) -> None:
+    outcome = run()
+    assert outcome.code == 2
+    assert "Usage: tokenward" in outcome.out
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0
+    assert "Example" in outcome.out
+    assert f"tokenward {command}" in outcome.out.partition("Example")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "hint"),
+    [
+        (["--colour"], "--colour", "tokenward --help"),
+        (["inspekt"], "Did you mean 'inspect'?", "tokenward --help"),
+        (["inspect"], "ARTIFACT", "tokenward inspect --help"),
+        (["inspect", "a", "b"], "(b)", "tokenward inspect --help"),
+    ],
+)
+def test_usage_errors_are_one_line(run: Run, arguments: list[str], words: str, hint: str) -> None:
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.endswith(f" (see '{hint}')\n")
+    assert outcome.err.count("\n") == 1
+    assert words.lower() in outcome.err.lower()
+
+
+def test_an_error_that_quotes_line_ends_is_still_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise InputError("label 'a\nb' is unknown:\r\n rename it")
+
+    monkeypatch.setattr(cli, "build_app", fail)
+    assert run().err == "error: label 'a b' is unknown: rename it\n"
+
+
+def test_a_missing_extra_is_one_line_that_names_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "typer", None)
+    outcome = run("--version")
+    assert outcome.code == 2
+    assert (
+        outcome.err == "error: this needs the package 'typer', which is not installed: pip install 'tokenward[cli]'\n"
+    )
+
+
+def test_operating_system_errors_name_the_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        Path("/nowhere/at/all").read_text()
+
+    monkeypatch.setattr(cli, "build_app", fail)
+    assert run().err == "error: '/nowhere/at/all': No such file or directory\n"
+
+
+def test_ctrl_c_ends_quietly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "build_app", lambda: os.kill(os.getpid(), signal.SIGINT))
+    outcome = run()
+    assert (outcome.code, outcome.err) == (130, "interrupted\n")
+
+
+def test_importing_tokenward_is_light() -> None:
+    program = "import sys, tokenward, tokenward.cli; print({'torch', 'transformers', 'onnxruntime'} & set(sys.modules))"
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert outcome.stdout == "set()\n"

@@ -1,0 +1,36 @@
+"""The model card: everything a reader must know, and nothing that breaks its table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tokenward.card import render_card
+
+from .conftest import guard_file
+
+
+def test_a_card_says_what_was_made_and_checked() -> None:
+    card = render_card(guard_file(), ("negative", "positive"))
+    assert card.startswith("---\nlibrary_name: tokenward\n")
+    for fact in (
+        "Labels: negative, positive.",
+        "| gradient taken at | input of layer 5 |",
+        "- logits: 1.5e-06",
+        "10 clean texts",
+        "gate `paper`: threshold 1.25 at percentile 95",
+        "1 reference texts",
+        "- method: mbtsad",
+        "tokenward 0.1.0",
+    ):
+        assert fact in card
+
+
+def test_an_uncalibrated_artifact_says_what_to_do() -> None:
+    assert "Not calibrated: run `tokenward calibrate`" in render_card(guard_file(calibrated=False), ("a", "b"))
+
+
+def test_names_cannot_break_the_table() -> None:
+    guard = dataclasses.replace(guard_file(), checkpoint="a | b\n| c |")
+    card = render_card(guard, ("x\n# y", "z"))
+    assert "| checkpoint | a \\| b \\| c \\| (sha256" in card
+    assert "\n# y" not in card
