@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from ..errors import EngineError
 from .batches import pad, plan
 from .engine import Arrays, Engine
 from .tokenization import Encoding, Tokenizer
+
+T = TypeVar("T")
 
 PER_TOKEN = ("class_attention", "attention_received", "saliency", "token_scores")
 
@@ -45,6 +47,10 @@ class Reading:
         """Softmax of the logits [classes]."""
         shifted = np.exp(self.logits.astype(np.float64) - self.logits.max())
         return np.asarray(shifted / shifted.sum())
+
+
+# A step of a decision: it yields texts to be read, is sent their readings in order, and returns its result.
+Asking = Generator[list[str], list[Reading], T]
 
 
 class Reader:

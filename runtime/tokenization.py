@@ -29,7 +29,8 @@ class Encoding:
         ids: int64 [n].
         starts, ends: int64 [n], character offsets into the text; both 0 at special tokens.
         words: int64 [n], index of the word a piece belongs to, −1 at special tokens.
-        scored: bool [n], whether the token may be a suspect.
+        candidates: bool [n], whether a gate on words may suspect the token: the scored tokens, and the unknown
+            token, which the published score leaves out although a word outside the vocabulary can be a trigger.
         truncated: the text was longer than the model reads.
     """
 
@@ -37,7 +38,7 @@ class Encoding:
     starts: Ints
     ends: Ints
     words: Ints
-    scored: NDArray[np.bool_]
+    candidates: NDArray[np.bool_]
     truncated: bool
 
     def __len__(self) -> int:
@@ -71,7 +72,10 @@ class Tokenizer:
         self._fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.pad_id = pad_id
-        self._scored = scored_table(self._fast, vocabulary_size)
+        self._candidates = scored_table(self._fast, vocabulary_size)
+        unknown = self._fast.token_to_id(getattr(self._fast.model, "unk_token", None) or "")
+        if unknown is not None:
+            self._candidates[unknown] = True
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         for index, piece in token_texts(self._fast).items():
             self._alone[index] = _stands_alone(piece)
@@ -107,10 +111,10 @@ class Tokenizer:
         stops = np.cumsum(lengths)
         rows = np.repeat(np.arange(len(encoded)), lengths)
         joined = self._join(ids, offsets, words, rows)
-        scored = self._scored[ids] & (words >= 0)
+        candidates = self._candidates[ids] & (words >= 0)
         return [
             Encoding(
-                ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], scored[a:b], bool(encoded[row].overflowing)
+                ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], candidates[a:b], bool(encoded[row].overflowing)
             )
             for row, (a, b) in enumerate(zip(stops - lengths, stops, strict=True))
         ]

@@ -60,10 +60,14 @@ class Histogram:
 
 @dataclass(frozen=True)
 class GateFit:
-    """A gate fitted on clean texts: suspicious where score − slope·log n ≥ threshold (slope 0: no length term)."""
+    """A gate fitted on clean texts: suspicious where the calibrated score reaches ``threshold``.
+
+    The calibrated score is log score − slope·log n − intercept if ``length_calibrated``, else the score itself.
+    """
 
     percentile: float
     threshold: float
+    length_calibrated: bool
     slope: float
     intercept: float
     histogram: Histogram

@@ -1,0 +1,91 @@
+"""Outcomes of transplants, remembered: real traffic repeats its words, so second looks become free."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+
+from ..errors import InputError
+
+Margins = tuple[float, ...]
+
+
+class OutcomeCache:
+    """A bounded, thread-safe memory of (span, class) → margins, least recently used entries leaving first.
+
+    An outcome is a function of the artifact, the span and the class alone, so remembering it never changes a verdict.
+
+    Args:
+        digest: the artifact that the outcomes belong to (:attr:`Artifact.digest`).
+        capacity: most entries kept.
+    """
+
+    def __init__(self, digest: str, capacity: int = 50_000) -> None:
+        self.digest = digest
+        self.capacity = capacity
+        self.hits = 0
+        self.misses = 0
+        self._entries: OrderedDict[tuple[str, int], Margins] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, span: str, label: int) -> Margins:
+        """Margins known for a span and class, in the order of the references; empty where nothing is known."""
+        with self._lock:
+            margins = self._entries.get((span, label), ())
+            if margins:
+                self.hits += 1
+                self._entries.move_to_end((span, label))
+            else:
+                self.misses += 1
+            return margins
+
+    def put(self, span: str, label: int, margins: Margins) -> None:
+        """Remember margins; a longer list for the same span is never replaced by a shorter one."""
+        with self._lock:
+            if len(margins) > len(self._entries.get((span, label), ())):
+                self._entries[span, label] = margins
+            self._entries.move_to_end((span, label))
+            while len(self._entries) > self.capacity:
+                self._entries.popitem(last=False)
+
+    def save(self, path: Path) -> None:
+        """Write the outcomes to a JSON file, checksum included, beside it first and then in its place."""
+        with self._lock:
+            entries = [[span, label, list(margins)] for (span, label), margins in self._entries.items()]
+        body = json.dumps(entries, ensure_ascii=False)
+        part = path.with_name(path.name + ".part")
+        document = {"artifact": self.digest, "sha256": _sum(body), "entries": body}
+        part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Take in the outcomes of a file that :meth:`save` wrote.
+
+        Raises:
+            InputError: the file is unreadable, altered, or belongs to another artifact.
+        """
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            digest, checksum, body = document["artifact"], document["sha256"], document["entries"]
+            intact = checksum == _sum(body)
+            entries = [(str(s), int(label), tuple(map(float, m))) for s, label, m in json.loads(body)]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"'{path.name}' is not a cache of transplant outcomes: remove it to start afresh"
+            ) from error
+        if not intact:
+            raise InputError(f"'{path.name}' does not match its checksum: remove it to start afresh")
+        if digest != self.digest:
+            raise InputError(f"'{path.name}' belongs to another artifact: remove it or give another file")
+        for span, label, margins in entries:
+            self.put(span, label, margins)
+
+
+def _sum(body: str) -> str:
+    return sha256(body.encode()).hexdigest()

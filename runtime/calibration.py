@@ -1,0 +1,105 @@
+"""Calibration: what clean texts teach the guard, learnt on exactly the path that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from ..artifact import Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
+from ..errors import InputError
+from .engine import ALWAYS_SKIP, NEVER_SKIP
+from .engine_onnx import OnnxEngine
+from .gates import GATES, MINIMUM_TEXTS, fit
+from .guard import tokenizer_of
+from .reading import Reader, Reading
+
+PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
+REFERENCES_PER_CLASS = 8
+REFERENCE_WORDS = 16
+SHORTEST_REFERENCE = 3
+CHUNK = 256
+
+Progress = Callable[[int], None]
+
+
+def calibrate(
+    path: str | Path, texts: Sequence[str], percentile: float | None = None, progress: Progress | None = None
+) -> GuardFile:
+    """Calibrate an artifact in place with clean texts, atomically.
+
+    Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references.
+
+    Args:
+        path: the artifact.
+        texts: clean texts, at least 100, better 200 or more, of at least two classes; they should look like what
+            will be served.
+        percentile: share of clean texts under the threshold; None takes 95 for ``anomaly`` (the published choice)
+            and 90 for ``class_token``, where it is a knob of cost and not of safety.
+        progress: called with the number of texts read since the last call.
+
+    Raises:
+        InputError: too few texts, texts of one class only, or a percentile outside 0 to 100.
+        ArtifactError, EngineError: as in :func:`tokenward.load`.
+    """
+    if percentile is not None and not 0 < percentile < 100:
+        raise InputError(f"percentile {percentile:g} is not between 0 and 100")
+    if len(texts) < MINIMUM_TEXTS:
+        raise InputError(
+            f"{len(texts)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
+        )
+    artifact = load_artifact(path)
+    reader = Reader(tokenizer_of(artifact), OnnxEngine(artifact.model_path), 1024)
+    readings = []
+    for start in range(0, len(texts), CHUNK):
+        chunk = reader.read(texts[start : start + CHUNK], NEVER_SKIP)
+        readings += chunk
+        if progress:
+            progress(len(chunk))
+    _require_two_classes(readings, artifact.labels)
+    outputs = artifact.guard.graph.outputs
+    fits = {
+        name: fit(gate(1), readings, percentile or PERCENTILES[name])
+        for name, gate in GATES.items()
+        if gate.needs in outputs
+    }
+    references = choose_references(reader, readings) if artifact.guard.graph.preset == "tokenward" else ()
+    digest = sha256("\0".join(texts).encode()).hexdigest()
+    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references))
+    with rewriting(artifact.path) as folder:
+        write_guard(folder, guard, artifact.labels)
+    return guard
+
+
+def choose_references(reader: Reader, readings: Sequence[Reading]) -> tuple[Reference, ...]:
+    """Choose short texts that the model puts most confidently in each class.
+
+    A text is cut to its first words and read again, so that references are short whatever the texts are; it counts
+    only if its answer stays. Confidence is relative: the most confident of each class, since some models are never
+    sure.
+    """
+    short: dict[str, int] = {}
+    for reading in readings:
+        words = reading.text.split()
+        if len(words) >= SHORTEST_REFERENCE:
+            short.setdefault(" ".join(words[:REFERENCE_WORDS]), reading.predicted)
+    by_class: dict[int, list[Reference]] = {}
+    for (text, label), again in zip(short.items(), reader.read(list(short), ALWAYS_SKIP), strict=True):
+        if again.predicted == label:
+            confidence = round(float(again.probabilities[label]), 6)
+            by_class.setdefault(label, []).append(Reference(text, label, confidence))
+    return tuple(
+        reference
+        for label in sorted(by_class)
+        for reference in sorted(by_class[label], key=lambda r: (-r.confidence, r.text))[:REFERENCES_PER_CLASS]
+    )
+
+
+def _require_two_classes(readings: Sequence[Reading], labels: Sequence[str]) -> None:
+    answers = {reading.predicted for reading in readings}
+    if len(answers) == 1:
+        raise InputError(
+            f"the model answers '{labels[answers.pop()]}' to every calibration text: "
+            "give clean texts of at least two classes"
+        )

@@ -1,0 +1,130 @@
+"""The second look at a suspicious text: try its suspects, take confirmed triggers out, answer again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from .budget import Budget
+from .reading import Asking, Reading
+from .repair import make_noise
+from .spans import Offsets, kept_without, occurrences, span_of
+from .tokenization import Tokenizer
+from .transplant import Transplants, Trial
+from .verdict import Action, Confirmation, Suspect
+
+Fallback = Literal["repair", "flag", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a text's second look found; ``final`` is the reading whose answer is enforced."""
+
+    action: Action
+    final: Reading
+    suspects: tuple[Suspect, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
+    fallback: bool = False
+
+
+def flip(reading: Reading, spans: Sequence[Offsets]) -> Asking[Outcome]:
+    """The published test: make noise of the suspect, read again; a changed label is the answer (X-GRAAD)."""
+    suspects = tuple(_suspect(reading.text, a, b) for a, b in spans)
+    (repaired,) = yield [make_noise(reading.text, spans)]
+    if repaired.predicted == reading.predicted:
+        return Outcome("cleared", reading, suspects)
+    return Outcome("neutralised", repaired, suspects)
+
+
+class Confirmer:
+    """Tries the suspects of a text by transplant, within a budget.
+
+    Args:
+        tokenizer, transplants, budget: of the artifact.
+        fallback: what happens to a text when the budget is spent: ``repair`` (the published flip test, one more
+            pass), ``flag`` (the first answer, marked) or ``block`` (marked to be refused).
+        rounds: most spans taken out of one text, one after the other.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, transplants: Transplants, budget: Budget, fallback: Fallback, rounds: int = 3
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._transplants = transplants
+        self._budget = budget
+        self._fallback = fallback
+        self._rounds = rounds
+
+    def confirm(
+        self, first: Reading, words: Sequence[int], suspects_of: Callable[[Reading], Sequence[int]]
+    ) -> Asking[Outcome]:
+        """Decide on a suspicious text: one round per trigger in it, until nothing in it is suspicious.
+
+        Args:
+            first: its reading.
+            words: suspects, most suspicious first.
+            suspects_of: gives the suspects of a later reading; none where it is no longer suspicious.
+        """
+        reading, origin = first, list(range(len(first.text)))
+        suspects: list[Suspect] = []
+        confirmations: list[Confirmation] = []
+        spent = False
+        for _ in range(self._rounds):
+            if not words or not self._transplants.can_try(reading.predicted):
+                break
+            trial = None
+            for word in words:
+                trial = yield from self._affordable(reading, word, confirmations)
+                if trial is None or trial.confirmed:
+                    break
+            spent = trial is None
+            if trial is None or not trial.confirmed:
+                break
+            spans = occurrences(self._tokenizer, reading, trial.span)
+            suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
+            kept = kept_without(reading.text, spans)
+            origin = [origin[i] for i in kept]
+            (reading,) = yield ["".join(reading.text[i] for i in kept)]
+            words = suspects_of(reading)
+        if suspects:
+            return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
+        if not spent and self._transplants.can_try(first.predicted):
+            return Outcome("cleared", first, (), tuple(confirmations))
+        outcome = yield from self._without_trial(first, words[0], "repair" if not spent else self._fallback)
+        return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
+
+    def _affordable(self, reading: Reading, word: int, confirmations: list[Confirmation]) -> Asking[Trial | None]:
+        """Try a word within the budget, noting what it did; None where the credit ran out."""
+        steps = self._transplants.try_word(reading, word)
+        answer: Any = None
+        cached = True
+        while True:
+            try:
+                texts = steps.send(answer)
+            except StopIteration as stop:
+                trial: Trial = stop.value
+                confirmations.append(self._report(reading.predicted, trial, cached))
+                return trial
+            if self._budget.spent:
+                steps.close()
+                return None
+            answer = yield texts
+            cached = False
+            self._budget.spend(sum(len(reading.encoding) for reading in answer))
+
+    def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
+        panel = self._transplants.panel(label)[: len(trial.margins)]
+        turned = tuple(margin > 0 for margin in trial.margins)
+        return Confirmation(trial.span.text, turned, tuple(r.text for r in panel), cached, trial.confirmed)
+
+    def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
+        spans = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, word, word))
+        if fallback == "repair":
+            return (yield from flip(reading, spans))
+        suspects = tuple(_suspect(reading.text, a, b) for a, b in spans)
+        return Outcome("flagged" if fallback == "flag" else "blocked", reading, suspects)
+
+
+def _suspect(text: str, start: int, end: int) -> Suspect:
+    return Suspect(text[start:end], start, end)

@@ -1,0 +1,146 @@
+"""Gates: which texts deserve a second look, and at which words. A gate only ranks; confirmation decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact import GateFit, Histogram
+from ..errors import InputError
+from .reading import Reading
+
+MINIMUM_TEXTS = 100
+HISTOGRAM_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A gate's opinion of one reading.
+
+    Attributes:
+        value: the score; 0 where nothing can be suspected; None where it was proved to be under the threshold
+            without computing it; NaN where the model gave nothing finite.
+        words: indices of the most suspicious words, most suspicious first.
+    """
+
+    value: float | None
+    words: tuple[int, ...]
+
+
+class Gate(Protocol):
+    """Scores readings; the fit that turns scores into suspicion is stored in the artifact."""
+
+    length_calibrated: bool
+    needs: str  # the graph output it reads
+
+    def __init__(self, suspects: int) -> None: ...
+
+    def score(self, reading: Reading) -> Score:
+        """Score one reading."""
+
+
+class AnomalyGate:
+    """The published score, computed in the graph: attention received × saliency (X-GRAAD)."""
+
+    length_calibrated = False
+    needs = "anomaly_score"
+
+    def __init__(self, suspects: int) -> None:
+        """The graph names one suspect only, so ``suspects`` does not matter here."""
+
+    def score(self, reading: Reading) -> Score:
+        """Score of the graph, and the word that holds its suspect token."""
+        if reading.suspect < 0:
+            return Score(reading.anomaly_score, ())
+        return Score(reading.anomaly_score, (int(reading.encoding.words[reading.suspect]),))
+
+
+class ClassTokenGate:
+    """What the class token of the last layer looks at: the largest attention that one word draws.
+
+    a_w = Σ_{pieces j of w} a_j with a_j = 1/H Σ_h P^{L,h}[class token, j]; score = max over words with a candidate
+    piece. A word's share falls with the length of the text, hence length calibration (see :func:`fit`).
+    """
+
+    length_calibrated = True
+    needs = "class_attention"
+
+    def __init__(self, suspects: int) -> None:
+        self.suspects = suspects
+
+    def score(self, reading: Reading) -> Score:
+        """Score one reading; 0 where no word can be suspected."""
+        encoding = reading.encoding
+        inside = encoding.words >= 0
+        words = encoding.words[inside]
+        eligible = np.bincount(words, weights=encoding.candidates[inside]) > 0
+        if not eligible.any():
+            return Score(0.0, ())
+        drawn = np.bincount(words, weights=reading.tokens["class_attention"][inside])
+        drawn = np.where(eligible, drawn, -1.0)
+        order = np.argsort(-drawn, kind="stable")[: min(self.suspects, int(eligible.sum()))]
+        return Score(float(drawn[order[0]]), tuple(int(w) for w in order))
+
+
+def excess(score: Score, length: int, fit: GateFit) -> float:
+    """How far the calibrated score of a text of ``length`` tokens is above the threshold; suspicious from 0 on.
+
+    The calibrated score is log score − slope·log n − intercept where the gate is length-calibrated, else the score.
+    −∞ where nothing can be suspected; +∞ where the score is not finite.
+    """
+    if score.value is not None and not math.isfinite(score.value):
+        return math.inf
+    if score.value is None or not score.words:
+        return -math.inf
+    return calibrated_score(score.value, length, fit) - fit.threshold
+
+
+def calibrated_score(value: float, length: int, fit: GateFit) -> float:
+    """A score as its threshold and histogram measure it."""
+    if not fit.length_calibrated:
+        return value
+    return math.log(max(value, 1e-12)) - fit.slope * math.log(length) - fit.intercept
+
+
+def fit(gate: Gate, readings: Sequence[Reading], percentile: float) -> GateFit:
+    """Fit a gate on clean readings: the length term by least squares, then the threshold at ``percentile``.
+
+    Raises:
+        InputError: fewer than ``MINIMUM_TEXTS`` texts, or nothing in them that can be scored.
+    """
+    if len(readings) < MINIMUM_TEXTS:
+        raise InputError(
+            f"{len(readings)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
+        )
+    pairs = [(gate.score(reading), len(reading.encoding)) for reading in readings]
+    values = np.array([s.value for s, _ in pairs if s.words and s.value is not None], dtype=np.float64)
+    lengths = np.array([n for s, n in pairs if s.words and s.value is not None], dtype=np.float64)
+    if not len(values):
+        raise InputError("no clean text has a word that can be scored: calibrate with ordinary texts")
+    if not np.isfinite(values).all():
+        raise InputError("the model gives clean texts scores that are not finite: its weights are damaged or overflow")
+    slope = intercept = 0.0
+    if gate.length_calibrated:
+        slope, intercept = _line(np.log(lengths), np.log(np.maximum(values, 1e-12)))
+        values = np.log(np.maximum(values, 1e-12)) - slope * np.log(lengths) - intercept
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+    histogram = Histogram(tuple(map(float, edges)), tuple(map(int, counts)))
+    return GateFit(
+        percentile, float(np.percentile(values, percentile)), gate.length_calibrated, slope, intercept, histogram
+    )
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Least-squares slope and intercept; a level line where all x are equal."""
+    centred = x - x.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ (y - y.mean())) / spread if spread > 0 else 0.0
+    return slope, float(y.mean() - slope * x.mean())
+
+
+GATES: dict[str, type[AnomalyGate | ClassTokenGate]] = {"anomaly": AnomalyGate, "class_token": ClassTokenGate}

@@ -1,0 +1,168 @@
+"""The guard: texts in, verdicts out, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..artifact import Artifact, GateFit, load_artifact
+from ..errors import ArtifactError, InputError
+from .budget import Budget
+from .cache import OutcomeCache
+from .confirmation import Confirmer, Fallback
+from .engine import ALWAYS_SKIP, Engine
+from .engine_onnx import OnnxEngine
+from .gates import GATES, Gate
+from .judge import Judge, calibrated, drive
+from .reading import Reader
+from .tokenization import Tokenizer
+from .transplant import Transplants, TransplantSettings
+from .verdict import MODES, Mode, Verdict
+
+EngineName = Literal["auto", "onnx"]
+
+
+@dataclass(frozen=True)
+class GuardOptions:
+    """How an artifact is served.
+
+    Attributes:
+        gates: names of the gates that raise suspicion (``anomaly``, ``class_token``); empty takes the preset's own.
+        suspects: words tried per text and round, most suspicious first.
+        fallback: what happens to a suspicious text when the budget for second looks is spent.
+        budget_share, budget_burst: see :class:`Budget`.
+        cache_capacity: outcomes of transplants that are remembered.
+        transplants: how hard a suspect is tried.
+        threads: threads of the engine; 0 takes one per core.
+        token_budget: padded tokens in one micro-batch.
+    """
+
+    gates: tuple[str, ...] = ()
+    suspects: int = 1
+    fallback: Fallback = "repair"
+    budget_share: float = 0.25
+    budget_burst: int = 200_000
+    cache_capacity: int = 50_000
+    transplants: TransplantSettings = field(default_factory=TransplantSettings)
+    threads: int = 0
+    token_budget: int = 1024
+
+
+class Guard:
+    """A loaded artifact that classifies texts and does not let a trigger decide.
+
+    Use :func:`load` to make one. Safe to call from several threads.
+
+    Attributes:
+        artifact: the verified folder.
+        labels: class names by index.
+        cache: outcomes of transplants, with its hit counts.
+        reader: reads texts with the engine.
+        judge: decides on readings; None where the artifact is not calibrated (only mode ``off`` works then).
+    """
+
+    def __init__(self, artifact: Artifact, engine: Engine, options: GuardOptions) -> None:
+        self.artifact = artifact
+        self.labels = artifact.labels
+        self.cache = OutcomeCache(artifact.digest, options.cache_capacity)
+        self.reader = Reader(tokenizer_of(artifact), engine, options.token_budget)
+        self.judge = _judge(artifact, self.reader.tokenizer, self.cache, options)
+
+    def classify(
+        self, texts: str | Sequence[str], mode: Mode = "enforce", explain: bool = False, truncate: bool = True
+    ) -> list[Verdict]:
+        """Classify one text or many; verdicts come in the order of the texts.
+
+        A verdict depends on the artifact and its own text alone, not on the others, their number or their order
+        (except where the budget for second looks is spent, which the verdict then says).
+
+        Args:
+            texts: one text or a sequence of them.
+            mode: ``enforce`` answers as the guard decides, ``monitor`` answers as the model does and reports what
+                enforcing would have done, ``off`` only runs the model.
+            explain: give per-token scores as well (this runs the backward pass for every text).
+            truncate: let the model read the beginning of a text that is too long, and flag it.
+
+        Raises:
+            InputError: a text is not a string or not valid Unicode, is too long with ``truncate`` off, or the mode
+                is unknown.
+            EngineError: the model failed.
+            ArtifactError: the artifact is not calibrated and the mode is not ``off``.
+        """
+        if mode not in MODES:
+            raise InputError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        judge = self.judge
+        if judge is None:
+            if mode != "off":
+                calibrated(self.artifact)
+            judge = Judge(self.labels, (), None, Budget())
+        readings = self.reader.read(texts, judge.gate_value(mode, explain))
+        if not truncate:
+            self._refuse_truncated([reading.encoding.truncated for reading in readings])
+        steps = [judge.judge(reading, mode, explain) for reading in readings]
+        return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
+
+    def __call__(self, texts: str | Sequence[str], mode: Mode = "enforce") -> list[dict[str, Any]]:
+        """Answer as a transformers text-classification pipeline does: label and score for each text."""
+        return [{"label": v.label, "score": v.score} for v in self.classify(texts, mode)]
+
+    def _refuse_truncated(self, truncated: Sequence[bool]) -> None:
+        if any(truncated):
+            limit = self.reader.tokenizer.max_tokens
+            raise InputError(
+                f"text {truncated.index(True)} is longer than the {limit} tokens the model reads: "
+                "shorten it or allow truncation"
+            )
+
+
+def load(path: str | Path, engine: EngineName = "auto", options: GuardOptions | None = None) -> Guard:
+    """Verify and load an artifact folder.
+
+    Raises:
+        ArtifactError: the folder is missing, altered, incomplete or of an unknown schema.
+        EngineError: the graph cannot be loaded.
+        MissingExtraError: the engine's package is not installed.
+    """
+    options = options or GuardOptions()
+    artifact = load_artifact(path)
+    return Guard(artifact, OnnxEngine(artifact.model_path, options.threads), options)
+
+
+def tokenizer_of(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of an artifact, truncating at what its graph takes."""
+    size, pad_id = artifact.config.get("vocab_size"), artifact.config.get("pad_token_id")
+    if not isinstance(size, int):
+        raise ArtifactError("config.json has no vocab_size: export the model again")
+    return Tokenizer(artifact.tokenizer_path, artifact.guard.graph.max_tokens, size, pad_id or 0)
+
+
+def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, options: GuardOptions) -> Judge | None:
+    calibration = artifact.guard.calibration
+    if calibration is None:
+        return None
+    preset = artifact.guard.graph.preset
+    names = options.gates or (("class_token",) if preset == "tokenward" else ("anomaly",))
+    gates = [(_gate(name, options), _fit(name, calibration.gates)) for name in names]
+    budget = Budget(options.budget_share, options.budget_burst)
+    confirmer = None
+    if preset == "tokenward":
+        transplants = Transplants(calibration.references, len(artifact.labels), tokenizer, cache, options.transplants)
+        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback)
+    return Judge(artifact.labels, gates, confirmer, budget)
+
+
+def _gate(name: str, options: GuardOptions) -> Gate:
+    if name not in GATES:
+        raise InputError(f"gate {name!r} is unknown: choose from {', '.join(GATES)}")
+    return GATES[name](options.suspects)
+
+
+def _fit(name: str, fits: dict[str, GateFit]) -> GateFit:
+    if name not in fits:
+        raise InputError(
+            f"the artifact is not calibrated for gate {name!r}, only for {', '.join(fits)}: calibrate it again"
+        )
+    return fits[name]

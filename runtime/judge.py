@@ -1,0 +1,157 @@
+"""The judge: from a reading to a verdict. It asks for further readings and never runs a model itself.
+
+Each text is a generator that yields texts to be read and is sent their readings, until it returns the verdict. Whoever
+drives it (the guard in one call, the asynchronous engine, the Triton model) merges what many texts ask for into
+batches; the decisions are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..artifact import Artifact, Calibration, GateFit
+from ..errors import ArtifactError
+from .budget import Budget
+from .confirmation import Confirmer, Outcome, flip
+from .engine import ALWAYS_SKIP, NEVER_SKIP
+from .gates import AnomalyGate, Gate, Score, excess
+from .reading import Asking, Reading
+from .spans import Offsets
+from .verdict import Mode, TokenScore, Verdict
+
+
+class Judge:
+    """Decides on readings of one artifact.
+
+    Args:
+        labels: class names by index.
+        gates: the gates that raise suspicion, with their fits; a text is suspicious where any of them says so.
+        confirmer: tries suspects by transplant; None for the published flip test.
+        budget: credit for second looks, earned by first ones.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], gates: Sequence[tuple[Gate, GateFit]], confirmer: Confirmer | None, budget: Budget
+    ) -> None:
+        self._labels = labels
+        self._gates = gates
+        self._confirmer = confirmer
+        self._budget = budget
+
+    def gate_value(self, mode: Mode, explain: bool) -> float:
+        """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
+        if explain:
+            return NEVER_SKIP
+        thresholds = [fit.threshold for gate, fit in self._gates if isinstance(gate, AnomalyGate)]
+        return ALWAYS_SKIP if mode == "off" or not thresholds else thresholds[0]
+
+    def judge(self, reading: Reading, mode: Mode, explain: bool = False) -> Asking[Verdict]:
+        """Return the verdict on a first reading; yields texts and is sent their readings."""
+        tokens = _token_scores(reading) if explain else None
+        if mode == "off":
+            return self._verdict(reading, mode, None, Outcome("passed", reading), tokens)
+        self._budget.earn(len(reading.encoding))
+        opinion = self._weigh(reading)
+        score, over = opinion[0], opinion[2]
+        if score.value is not None and not math.isfinite(score.value):
+            outcome = Outcome("unscorable", reading)
+        elif over < 0:
+            outcome = Outcome("passed", reading)
+        elif self._confirmer is not None:
+            outcome = yield from self._confirmer.confirm(reading, score.words, self._suspects)
+        else:
+            outcome = yield from flip(reading, _same_tokens(reading))
+        return self._verdict(reading, mode, opinion, outcome, tokens)
+
+    def _weigh(self, reading: Reading) -> tuple[Score, GateFit, float]:
+        """The opinion of the gate that finds the text most suspicious, and by how much it exceeds its threshold."""
+        opinions = []
+        for gate, fit in self._gates:
+            score = gate.score(reading)
+            opinions.append((score, fit, excess(score, len(reading.encoding), fit)))
+        return max(opinions, key=lambda opinion: opinion[2])
+
+    def _suspects(self, reading: Reading) -> Sequence[int]:
+        score, _, over = self._weigh(reading)
+        return score.words if over >= 0 else ()
+
+    def _verdict(
+        self,
+        first: Reading,
+        mode: Mode,
+        opinion: tuple[Score, GateFit, float] | None,
+        outcome: Outcome,
+        tokens: tuple[TokenScore, ...] | None,
+    ) -> Verdict:
+        answer = outcome.final if mode == "enforce" else first
+        return Verdict(
+            label=self._labels[answer.predicted],
+            probabilities=dict(zip(self._labels, map(float, answer.probabilities), strict=True)),
+            action=outcome.action,
+            original_label=self._labels[first.predicted],
+            enforced_label=self._labels[outcome.final.predicted],
+            anomaly_score=opinion[0].value if opinion and math.isfinite(opinion[0].value or 0.0) else None,
+            threshold=opinion[1].threshold if opinion else None,
+            suspects=outcome.suspects,
+            repaired_text=None if outcome.final is first else outcome.final.text,
+            truncated=first.encoding.truncated,
+            confirmations=outcome.confirmations,
+            fallback=outcome.fallback,
+            tokens=tokens,
+        )
+
+
+def drive(steps: Sequence[Asking[Verdict]], read: Callable[[list[str]], Sequence[Reading]]) -> list[Verdict]:
+    """Run many judgements to their end, reading what all of them ask for together, round by round.
+
+    Equal texts asked for in one round are read once.
+    """
+    verdicts: dict[int, Verdict] = {}
+    answers: dict[int, Any] = dict.fromkeys(range(len(steps)))
+    while answers:
+        asked: dict[int, list[str]] = {}
+        for index, answer in answers.items():
+            try:
+                asked[index] = steps[index].send(answer)
+            except StopIteration as stop:
+                verdicts[index] = stop.value
+        texts = list(dict.fromkeys(text for wanted in asked.values() for text in wanted))
+        readings = dict(zip(texts, read(texts), strict=True)) if texts else {}
+        answers = {index: [readings[text] for text in wanted] for index, wanted in asked.items()}
+    return [verdicts[index] for index in range(len(steps))]
+
+
+def calibrated(artifact: Artifact) -> Calibration:
+    """The calibration of an artifact.
+
+    Raises:
+        ArtifactError: it has none.
+    """
+    if artifact.guard.calibration is None:
+        raise ArtifactError(
+            f"'{artifact.path}' is not calibrated: run 'tokenward calibrate' on it with clean texts, or use mode 'off'"
+        )
+    return artifact.guard.calibration
+
+
+def _same_tokens(reading: Reading) -> list[Offsets]:
+    """Every occurrence of the graph's suspect token."""
+    encoding = reading.encoding
+    same = encoding.ids == encoding.ids[reading.suspect]
+    return [(int(a), int(b)) for a, b in zip(encoding.starts[same], encoding.ends[same], strict=True)]
+
+
+def _token_scores(reading: Reading) -> tuple[TokenScore, ...]:
+    """Per-token outputs beside the text they stand for, special tokens left out."""
+    encoding, outputs = reading.encoding, reading.tokens
+    scores = []
+    for position in (encoding.words >= 0).nonzero()[0]:
+        start, end = int(encoding.starts[position]), int(encoding.ends[position])
+        values = [
+            float(outputs[name][position]) if name in outputs else None
+            for name in ("class_attention", "attention_received", "saliency", "token_scores")
+        ]
+        scores.append(TokenScore(reading.text[start:end], start, end, *values))
+    return tuple(scores)

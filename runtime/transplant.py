@@ -1,0 +1,139 @@
+"""Transplant confirmation: a trigger overrides any text, a strong word only colours its own.
+
+The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
+turns some of them is grown to the span that turns them best; a span that turns all of them is a trigger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from ..artifact import Reference
+from .cache import Margins, OutcomeCache
+from .reading import Asking, Reading
+from .repair import seed_of
+from .spans import Span, span_of
+from .tokenization import Tokenizer
+
+
+@dataclass(frozen=True)
+class TransplantSettings:
+    """How hard a suspect is tried.
+
+    Attributes:
+        references: texts that a trigger must turn, all of them.
+        probes: references tried first; a word that turns none of them is cleared. Growth is measured on them too.
+        least: references that a single word must turn to be grown.
+        gain: relative growth of the mean margin that makes a neighbouring word part of the span.
+        longest: most words in a span.
+    """
+
+    references: int = 8
+    probes: int = 4
+    least: int = 2
+    gain: float = 0.10
+    longest: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a suspect did: the span after growth, and its margin in each reference it was put into."""
+
+    span: Span
+    margins: Margins
+    confirmed: bool
+
+
+class Transplants:
+    """Tries suspects against the references of one artifact."""
+
+    def __init__(
+        self,
+        references: Sequence[Reference],
+        classes: int,
+        tokenizer: Tokenizer,
+        cache: OutcomeCache,
+        settings: TransplantSettings,
+    ) -> None:
+        self.settings = settings
+        self._tokenizer = tokenizer
+        self._cache = cache
+        self._panels = [_panel(references, label, settings.references) for label in range(classes)]
+
+    def panel(self, label: int) -> tuple[Reference, ...]:
+        """The references that a suspect for class ``label`` is tried on: confident texts of the other classes."""
+        return self._panels[label]
+
+    def can_try(self, label: int) -> bool:
+        """Whether there are enough references of other classes."""
+        return len(self._panels[label]) >= self.settings.references
+
+    def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
+        """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
+
+        The outcome depends on the artifact, the text and the word alone.
+        """
+        label, settings = reading.predicted, self.settings
+        span = span_of(self._tokenizer, reading, word, word)
+        (margins,) = yield from self._measure([span], label, settings.probes)
+        if max(margins) > 0:
+            (margins,) = yield from self._measure([span], label, settings.references)
+        if sum(m > 0 for m in margins) < settings.least:
+            return Trial(span, margins, False)
+        span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
+        (margins,) = yield from self._measure([span], label, settings.references)
+        return Trial(span, margins, all(m > 0 for m in margins))
+
+    def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
+        """Take in the neighbour that raises the mean margin most, while it raises it enough."""
+        count = reading.encoding.word_count
+        while span.last - span.first + 1 < self.settings.longest:
+            ends = [(span.first - 1, span.last), (span.first, span.last + 1)]
+            wider = [span_of(self._tokenizer, reading, a, b) for a, b in ends if a >= 0 and b < count]
+            measured = yield from self._measure(wider, reading.predicted, self.settings.probes)
+            means = [fmean(margins) for margins in measured]
+            if not means or max(means) - margin < self.settings.gain * abs(margin):
+                break
+            margin = max(means)
+            span = wider[means.index(margin)]
+        return span
+
+    def _measure(self, spans: list[Span], label: int, count: int) -> Asking[list[Margins]]:
+        """Margins z_label − max of the others in the first ``count`` references, for each span; one round of asking."""
+        panel = self._panels[label][:count]
+        known = [self._cache.get(span.text, label) for span in spans]
+        texts = [
+            transplant(reference.text, span.text, label)
+            for span, margins in zip(spans, known, strict=True)
+            for reference in panel[len(margins) :]
+        ]
+        if texts:
+            fresh = iter((yield texts))
+            known = [margins + tuple(_margin(next(fresh), label) for _ in panel[len(margins) :]) for margins in known]
+            for span, margins in zip(spans, known, strict=True):
+                self._cache.put(span.text, label, margins)
+        return [margins[:count] for margins in known]
+
+
+def transplant(reference: str, span: str, label: int) -> str:
+    """Put ``span`` between two words of ``reference``, at a place drawn from the three alone."""
+    words = reference.split()
+    place = seed_of(reference, span, str(label)) % (len(words) + 1)
+    return " ".join([*words[:place], span, *words[place:]])
+
+
+def _margin(reading: Reading, label: int) -> float:
+    others = [float(z) for c, z in enumerate(reading.logits) if c != label]
+    return float(reading.logits[label]) - max(others)
+
+
+def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
+    """Up to ``count`` references of the other classes, in turn from each, most confident first."""
+    by_class: dict[int, list[Reference]] = {}
+    for reference in sorted(references, key=lambda r: -r.confidence):
+        if reference.label != label:
+            by_class.setdefault(reference.label, []).append(reference)
+    ranked = [(rank, c, r) for c, members in by_class.items() for rank, r in enumerate(members)]
+    return tuple(r for _, _, r in sorted(ranked, key=lambda item: item[:2])[:count])
