@@ -1,0 +1,82 @@
+"""The plain PyTorch method against the NumPy definitions, and its decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tokenward.bench.xgraad_plain import PlainXGraad
+from tokenward.errors import InputError
+from tokenward.kernels import reference
+
+from .conftest import texts
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def method(model_dir: Path) -> PlainXGraad:
+    return PlainXGraad(model_dir, batch_size=8)
+
+
+def read_alone(model_dir: Path, text: str) -> tuple[Any, Any, Any, Any]:
+    """Ids, logits, attention [L, 1, H, S, S] and embedding gradient of one text, by a forward hook on the table."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model_dir, attn_implementation="eager"
+    ).eval()
+    kept = []
+    model.get_input_embeddings().register_forward_hook(lambda _m, _i, out: (out.retain_grad(), kept.append(out))[0])
+    encoded = tokenizer(text, return_tensors="pt")
+    output = model(**encoded, output_attentions=True)
+    output.logits[0].max().backward()
+    attention = np.stack([a.detach().numpy() for a in output.attentions])
+    return encoded["input_ids"].numpy(), output.logits.detach().numpy(), attention, kept[0].grad.numpy()
+
+
+def test_scores_are_the_reference_definitions_whatever_the_batch(method: PlainXGraad, model_dir: Path) -> None:
+    sample = [*texts(11), "film film, the cf. film mn cf", "the , .", ""]
+    for text, score in zip(sample, method.score(sample), strict=True):
+        ids, logits, attention, gradient = read_alone(model_dir, text)
+        mask = np.ones_like(ids, dtype=bool)
+        scored = reference.scored_tokens(ids, mask, method.scored)
+        received = reference.attention_received(attention, mask)
+        saliency = reference.saliency(gradient, mask)
+        token_scores = reference.token_scores(received, saliency, ids, scored)
+        anomaly, suspect = reference.anomaly(token_scores, scored)
+        assert score.ids == ids[0].tolist()
+        assert score.attention_received.sum() == pytest.approx(len(score.ids), rel=1e-5)
+        np.testing.assert_allclose(score.logits, logits[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(score.attention_received, received[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(score.saliency, saliency[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(score.token_scores, token_scores[0], rtol=1e-3, atol=1e-5)
+        assert score.anomaly_score == pytest.approx(anomaly[0], rel=1e-3, abs=1e-5)
+        assert score.suspect == suspect[0]
+
+
+def test_texts_above_the_threshold_are_answered_from_theirrepair(method: PlainXGraad) -> None:
+    clean, test = texts(60), texts(40, seed=1)
+    method.fit(clean)
+    assert method.threshold == pytest.approx(np.percentile([s.anomaly_score for s in method.score(clean)], 95))
+    answers = method.classify(test)
+    scores = method.score(test)
+    assert [a.suspicious for a in answers] == [s.anomaly_score >= method.threshold for s in scores]
+    assert any(a.suspicious for a in answers)
+    for answer, score, text in zip(answers, scores, test, strict=True):
+        assert answer.original_label == score.logits.argmax()
+        if answer.suspicious:
+            suspect = text[slice(*score.offsets[score.suspect])]
+            repaired = method.repair(text, score)
+            assert suspect not in repaired.split()
+            assert answer.label == method.score([repaired])[0].logits.argmax()
+        else:
+            assert answer.label == answer.original_label
+
+
+def test_a_threshold_is_needed(model_dir: Path) -> None:
+    with pytest.raises(InputError, match="call fit"):
+        PlainXGraad(model_dir).classify(["film"])
