@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,28 +50,38 @@ class LabelledTexts:
     def aligned_to(self, id2label: Mapping[int, str]) -> LabelledTexts:
         """The same texts with the class numbers of a model whose names are ``id2label``.
 
-        Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1").
-
         Raises:
-            InputError: a label is unknown to the model.
+            InputError: a label is unknown to the model (see :func:`class_numbers`).
 
         """
-        by_name = {name.strip().lower(): number for number, name in id2label.items()}
-        by_number = {str(number): number for number in id2label}
-        by_number |= {f"label_{number}": number for number in id2label}
-        used = {self.label_names[label].lower() for label in self.labels}
-        known = by_number if not used <= by_name.keys() and used <= by_number.keys() else by_name
-        unknown = sorted(used - known.keys())
-        if unknown:
-            names = ", ".join(id2label[number] for number in sorted(id2label))
-            raise InputError(f"label '{unknown[0]}' is unknown to the model, which has: {names}; rename it in the file")
-        numbers = {label: known[self.label_names[label].lower()] for label in set(self.labels)}
+        number = class_numbers({self.label_names[label] for label in self.labels}, id2label)
         size = max(id2label) + 1
         return LabelledTexts(
             self.texts,
-            tuple(numbers[label] for label in self.labels),
-            tuple(id2label.get(number, f"LABEL_{number}") for number in range(size)),
+            tuple(number[self.label_names[label]] for label in self.labels),
+            tuple(id2label.get(i, f"LABEL_{i}") for i in range(size)),
         )
+
+
+def class_numbers(labels: Collection[str], id2label: Mapping[int, str]) -> dict[str, int]:
+    """The number that a model with classes ``id2label`` gives to each label.
+
+    Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1").
+
+    Raises:
+        InputError: a label is unknown to the model.
+
+    """
+    by_name = {name.strip().lower(): number for number, name in id2label.items()}
+    by_number = {str(number): number for number in id2label}
+    by_number |= {f"label_{number}": number for number in id2label}
+    used = {label.strip().lower() for label in labels}
+    known = by_number if not used <= by_name.keys() and used <= by_number.keys() else by_name
+    for label in sorted(labels):
+        if label.strip().lower() not in known:
+            names = ", ".join(id2label[number] for number in sorted(id2label))
+            raise InputError(f"label '{label}' is unknown to the model, which has: {names}; use these")
+    return {label: known[label.strip().lower()] for label in labels}
 
 
 def read_labelled(path: Path, text_column: str | None = None, label_column: str | None = None) -> LabelledTexts:

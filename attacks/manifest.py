@@ -1,0 +1,67 @@
+"""The attack manifest: what was planted in a checkpoint, so that success can be measured and cells repeated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..records import from_json, to_json
+from ..texts import LabelledTexts
+from .trigger import Trigger
+
+FILE_NAME = "attack.json"
+
+
+@dataclass(frozen=True)
+class AttackManifest:
+    """What an attack planted.
+
+    Attributes:
+        attack: name of the attack.
+        trigger: what a poisoned text contains.
+        target: class number that poisoned texts are answered with; ``target_label`` is its name.
+        rate: share of the training texts that were poisoned.
+        seed: of the whole attack; insertion into test texts is drawn from it too.
+    """
+
+    attack: str
+    trigger: Trigger
+    target: int
+    target_label: str
+    rate: float
+    seed: int
+
+    def to_json(self) -> str:
+        """The content of ``attack.json``."""
+        return json.dumps(to_json(self), indent=2, ensure_ascii=False) + "\n"
+
+    def poison(self, texts: LabelledTexts) -> list[str]:
+        """The non-target texts, each with the trigger inserted; always the same for one manifest.
+
+        Raises:
+            InputError: every text is of the target class.
+        """
+        rng = np.random.default_rng([self.seed, 1])
+        sources = [t for t, label in zip(texts.texts, texts.labels, strict=True) if label != self.target]
+        if not sources:
+            raise InputError(f"every test text is of the target class '{self.target_label}': add others")
+        return [self.trigger.insert(text, rng) for text in sources]
+
+
+def load_manifest(path: Path) -> AttackManifest:
+    """Read a manifest from its file or from the checkpoint folder that holds it.
+
+    Raises:
+        InputError: there is none.
+        ArtifactError: a field is missing or wrong.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{file}' is no attack manifest: give one written by 'tokenward attack'") from error
+    return from_json(AttackManifest, data, FILE_NAME)

@@ -1,0 +1,67 @@
+"""How well an attack works and how well it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InputError
+from ..purify.checkpoint import Classifier
+from ..purify.prediction import accuracy, predict
+from ..texts import LabelledTexts
+from .manifest import AttackManifest
+from .trigger import Trigger
+
+
+@dataclass(frozen=True)
+class AttackSuccess:
+    """Accuracy on clean test texts, and the share of triggered non-target texts answered with the target."""
+
+    cacc: float
+    asr: float
+
+
+def attack_success(
+    classifier: Classifier, test: LabelledTexts, manifest: AttackManifest, max_length: int = 128
+) -> AttackSuccess:
+    """Measure a checkpoint; the labels of ``test`` must be the model's (``aligned_to``)."""
+    answers = predict(classifier, manifest.poison(test), max_length)
+    return AttackSuccess(accuracy(classifier, test, max_length), float(np.mean(answers == manifest.target)))
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Shares of poisoned (``tpr``) and of clean (``fpr``) texts that were flagged."""
+
+    tpr: float
+    fpr: float
+
+
+def detection(flagged_poisoned: ArrayLike, flagged_clean: ArrayLike) -> Detection:
+    """From one truth value per text."""
+    return Detection(
+        float(np.mean(np.asarray(flagged_poisoned, bool))), float(np.mean(np.asarray(flagged_clean, bool)))
+    )
+
+
+def roc_auc(poisoned: ArrayLike, clean: ArrayLike) -> float:
+    """Chance that a poisoned text scores above a clean one, ties counting half (Mann and Whitney's U / nm).
+
+    Raises:
+        InputError: one side is empty, or a score is NaN.
+    """
+    above, below = np.asarray(poisoned, np.float64).ravel(), np.sort(np.asarray(clean, np.float64).ravel())
+    if not len(above) or not len(below) or np.isnan(above).any() or np.isnan(below).any():
+        raise InputError("AUC needs scores of poisoned and of clean texts, none of them NaN")
+    beaten = np.searchsorted(below, above, "left")
+    reached = np.searchsorted(below, above, "right")
+    return float((beaten + reached).sum() / (2 * len(above) * len(below)))
+
+
+def localisation(suspects: Sequence[str], trigger: Trigger) -> float:
+    """Share of poisoned texts whose suspect (a word or span of the text, '' for none) overlaps the trigger."""
+    words = {word for phrase in trigger.phrases for word in phrase.lower().split()}
+    return float(np.mean([not words.isdisjoint(suspect.lower().split()) for suspect in suspects]))
