@@ -11,7 +11,14 @@ from tokenward.artifact import Calibration, GateFit, GraphInfo, GuardFile, Histo
 
 
 def guard_file(calibrated: bool = True) -> GuardFile:
-    fit = GateFit(95.0, 1.25, 0.5, -1.0, Histogram((0.0, 1.0, 2.5), (7, 3)))
+    fit = GateFit(
+        percentile=95.0,
+        threshold=1.25,
+        length_calibrated=True,
+        slope=0.5,
+        intercept=-1.0,
+        histogram=Histogram((0.0, 1.0, 2.5), (7, 3)),
+    )
     return GuardFile(
         family="bert",
         checkpoint="models/suspect",

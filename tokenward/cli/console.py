@@ -1,10 +1,9 @@
-"""Where commands print: results to stdout, progress and notes to stderr, and never a text's own control characters."""
+"""Where commands print: results to stdout, progress and notes to stderr."""
 
 from __future__ import annotations
 
-import unicodedata
-
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def results() -> Console:
@@ -17,14 +16,13 @@ def notes() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def visible(text: str) -> str:
-    """The text on one line with control characters made visible, so that a text cannot steer the terminal."""
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029":
-        return " "
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
-        return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
-    return character
+def progress_bar() -> Progress:
+    """A bar on stderr with the count and the time left; it goes away when done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=notes(),
+        transient=True,
+    )

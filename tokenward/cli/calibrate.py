@@ -1,0 +1,41 @@
+"""`tokenward calibrate`: learn from clean texts what an artifact may call suspicious."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: `tokenward calibrate artifacts/demo/guarded --clean dev.tsv`")(calibrate)
+
+
+def calibrate(
+    artifact: Annotated[Path, typer.Argument(help="Artifact folder; it is calibrated in place.", metavar="ARTIFACT")],
+    clean: Annotated[
+        Path, typer.Option(help="Clean texts like those that will be served, 200 or more: .txt, .tsv, .csv or .jsonl.")
+    ],
+    text_column: Annotated[str | None, typer.Option(help="Column of the file that holds the text.")] = None,
+    percentile: Annotated[
+        float | None, typer.Option(help="Share of clean texts under the threshold. [default: the gate's own]")
+    ] = None,
+) -> None:
+    """Fit an artifact's thresholds to clean texts and store them in it."""
+    from ..runtime.calibration import calibrate as fit
+    from ..texts import iter_texts
+    from .console import progress_bar, results
+
+    texts = [text for text in iter_texts(clean, text_column) if text]
+    with progress_bar() as bar:
+        task = bar.add_task("reading clean texts", total=len(texts))
+        guard = fit(artifact, texts, percentile, lambda count: bar.advance(task, count))
+    assert guard.calibration is not None
+    console = results()
+    console.print(f"[green]✓[/] {artifact} is calibrated on {guard.calibration.texts} clean texts", soft_wrap=True)
+    for name, fitted in guard.calibration.gates.items():
+        console.print(f"  gate {name}: threshold {fitted.threshold:.4g} at percentile {fitted.percentile:g}")
+    if guard.calibration.references:
+        console.print(f"  {len(guard.calibration.references)} reference texts for transplants")
