@@ -17,7 +17,7 @@ from .engine_onnx import OnnxEngine
 from .gates import GATES, Gate
 from .judge import Judge, calibrated, drive
 from .reading import Reader
-from .tokenization import Tokenizer
+from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants, TransplantSettings
 from .verdict import MODES, Mode, Verdict
 
@@ -91,17 +91,11 @@ class Guard:
             EngineError: the model failed.
             ArtifactError: the artifact is not calibrated and the mode is not ``off``.
         """
-        if mode not in MODES:
-            raise InputError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
         texts = [texts] if isinstance(texts, str) else list(texts)
-        judge = self.judge
-        if judge is None:
-            if mode != "off":
-                calibrated(self.artifact)
-            judge = Judge(self.labels, (), None, Budget())
+        judge = self.judge_for(mode)
         readings = self.reader.read(texts, judge.gate_value(mode, explain))
         if not truncate:
-            self._refuse_truncated([reading.encoding.truncated for reading in readings])
+            self.refuse_truncated([reading.encoding for reading in readings])
         steps = [judge.judge(reading, mode, explain) for reading in readings]
         return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
 
@@ -109,13 +103,29 @@ class Guard:
         """Answer as a transformers text-classification pipeline does: label and score for each text."""
         return [{"label": v.label, "score": v.score} for v in self.classify(texts, mode)]
 
-    def _refuse_truncated(self, truncated: Sequence[bool]) -> None:
-        if any(truncated):
-            limit = self.reader.tokenizer.max_tokens
-            raise InputError(
-                f"text {truncated.index(True)} is longer than the {limit} tokens the model reads: "
-                "shorten it or allow truncation"
-            )
+    def judge_for(self, mode: Mode) -> Judge:
+        """The judge that decides in ``mode``; an artifact without calibration has one for ``off`` only.
+
+        Raises:
+            InputError: the mode is unknown.
+            ArtifactError: the artifact is not calibrated and the mode is not ``off``.
+        """
+        if mode not in MODES:
+            raise InputError(f"mode {mode!r} is unknown: choose one of {', '.join(MODES)}")
+        if self.judge is not None:
+            return self.judge
+        if mode != "off":
+            calibrated(self.artifact)
+        return Judge(self.labels, (), None, Budget())
+
+    def refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
+        """Raise :class:`InputError` if the model read only the beginning of a text."""
+        for number, encoding in enumerate(encodings):
+            if encoding.truncated:
+                raise InputError(
+                    f"text {number} is longer than the {self.reader.tokenizer.max_tokens} tokens the model reads: "
+                    "shorten it or allow truncation"
+                )
 
 
 def load(path: str | Path, engine: EngineName = "auto", options: GuardOptions | None = None) -> Guard:
