@@ -18,7 +18,8 @@ from .records import from_json, to_json
 
 SCHEMA = 1
 SUMS = "SHA256SUMS"
-REQUIRED = ("model.onnx", "config.json", "tokenizer.json", "guard.json", "README.md")
+GRAPH = "model.onnx"
+REQUIRED = (GRAPH, "config.json", "tokenizer.json", "guard.json", "README.md")
 
 Preset = Literal["paper", "late", "tokenward", "custom"]
 Pooling = Literal["class", "mean", "last"]
@@ -133,7 +134,7 @@ class Artifact:
     @property
     def model_path(self) -> Path:
         """The guarded ONNX graph."""
-        return self.path / "model.onnx"
+        return self.path / GRAPH
 
     @property
     def tokenizer_path(self) -> Path:
@@ -141,14 +142,18 @@ class Artifact:
         return self.path / "tokenizer.json"
 
 
-def load_artifact(path: str | Path) -> Artifact:
+def load_artifact(path: str | Path, with_graph: bool = True) -> Artifact:
     """Read and verify an artifact folder.
+
+    Args:
+        path: the folder.
+        with_graph: ``model.onnx`` must be there; without, it may be missing (an inference server holds it elsewhere).
 
     Raises:
         ArtifactError: the folder or a file is missing, a checksum differs, or the schema is unknown.
     """
     folder = Path(path)
-    digest = _verify(folder)
+    digest = _verify(folder, with_graph)
     data = _read_json(folder / "guard.json")
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
@@ -225,7 +230,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _verify(folder: Path) -> str:
+def _verify(folder: Path, with_graph: bool = True) -> str:
     """Check every file against SHA256SUMS and return the digest of that list."""
     if not folder.is_dir():
         raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
@@ -246,6 +251,8 @@ def _verify(folder: Path) -> str:
             raise ArtifactError(f"'{name}' is not listed in {SUMS}: remove it or export the artifact again")
     for name, expected in listed.items():
         if not (folder / name).is_file():
+            if name == GRAPH and not with_graph:
+                continue
             raise ArtifactError(f"{name} is missing from '{folder}': copy or export the artifact again")
         if file_sha256(folder / name) != expected:
             raise ArtifactError(f"{name} does not match its checksum: the artifact is corrupt or was altered")

@@ -1,0 +1,128 @@
+"""Write an artifact as models of a Triton repository: the graph, and the Python model that guards it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ..artifact import Artifact, load_artifact
+from ..errors import InputError
+from ..runtime.judge import calibrated
+from .config import LABELS_FILE, graph_config, guard_config, warmup_files, write_config
+from .settings import TritonSettings
+
+VERSION = "1"
+
+# What the Python model imports, shipped beside it: source files alone, so that a server needs nothing of ours.
+_SHIPPED = ("tokenward", "tokenward.runtime", "tokenward.kernels", "tokenward.deploy.served")
+
+_MODEL = '''"""A guarded text classifier; everything is in tokenward.deploy.served, shipped in this folder."""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # a repository may be read-only, and polling servers watch it for changes
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tokenward.deploy.served.model import TritonPythonModel  # noqa: E402, F401
+'''
+
+
+def write_repository(artifact_dir: str | Path, repository: str | Path, settings: TritonSettings) -> list[Path]:
+    """Write the model ``settings.name`` (and its graph) into ``repository``, which may hold other models.
+
+    Args:
+        artifact_dir: a verified artifact, calibrated unless the mode is ``off``.
+        repository: Triton's model repository; made where there is none.
+        settings: the deployment's choices.
+
+    Returns:
+        The folders written, the model that clients call last.
+
+    Raises:
+        ArtifactError: the artifact is not sound, or not calibrated.
+        InputError: a model of this name is there already, the labels do not fit, or the folder cannot be written.
+    """
+    artifact = _relabelled(load_artifact(artifact_dir), settings)
+    if settings.mode != "off":
+        calibrated(artifact)
+    root = Path(repository)
+    names = [settings.name] if settings.self_contained else [settings.graph_name, settings.name]
+    for name in names:
+        if (root / name).exists():
+            raise InputError(f"'{repository}' has a model '{name}' already: choose another --name or remove it first")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".tokenward.", dir=root))
+    except OSError as error:
+        raise InputError(f"cannot write to '{repository}': {error.strerror}") from error
+    try:
+        for name in names:
+            (part / name / VERSION).mkdir(parents=True)
+        _write_guard(part / settings.name, artifact, settings)
+        if not settings.self_contained:
+            _write_graph(part / settings.graph_name, artifact, settings)
+        _write_warmups(part, artifact, settings)
+        # The graph first: a server that polls then never sees the model that calls it alone.
+        return [(part / name).rename(root / name) for name in names]
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _relabelled(artifact: Artifact, settings: TritonSettings) -> Artifact:
+    if settings.labels is None:
+        return artifact
+    if len(settings.labels) != len(artifact.labels):
+        own = ", ".join(artifact.labels)
+        raise InputError(f"{len(settings.labels)} labels given, the artifact has {len(artifact.labels)}: {own}")
+    return replace(artifact, labels=settings.labels)
+
+
+def _write_graph(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
+    write_config(graph_config(settings, artifact.guard.graph, len(artifact.labels)), folder / "config.pbtxt")
+    _place(artifact.model_path, folder / VERSION / "model.onnx")
+
+
+def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
+    write_config(guard_config(settings, len(artifact.labels)), folder / "config.pbtxt")
+    (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in artifact.labels), encoding="utf-8")
+    version = folder / VERSION
+    (version / "model.py").write_text(_MODEL, encoding="utf-8")
+    for package in _SHIPPED:
+        _copy_sources(package, version)
+    (version / "artifact").mkdir()
+    for source in sorted(artifact.path.iterdir()):
+        if source != artifact.model_path or settings.self_contained:
+            _place(source, version / "artifact" / source.name)
+
+
+def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> None:
+    for name, files in warmup_files(settings, artifact.guard.graph).items():
+        (root / name / "warmup").mkdir()
+        for file, content in files.items():
+            (root / name / "warmup" / file).write_bytes(content)
+
+
+def _copy_sources(package: str, version: Path) -> None:
+    """Copy a package's own modules; packages above it become empty ones where they are not shipped themselves."""
+    source = Path(str(importlib.import_module(package).__file__)).parent
+    target = version.joinpath(*package.split("."))
+    target.mkdir(parents=True, exist_ok=True)
+    for module in sorted(source.glob("*.py")):
+        shutil.copyfile(module, target / module.name)
+    for parent in target.parents:
+        if parent == version:
+            break
+        (parent / "__init__.py").touch()
+
+
+def _place(source: Path, target: Path) -> None:
+    """A hard link where the file system allows it, else a copy: weights are large."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,1 @@
+"""What runs inside Triton: copied into every model repository, so it needs NumPy and tokenizers alone."""

@@ -1,0 +1,130 @@
+"""The Python model of a guarded classifier: texts in, verdicts out, whatever happens a proper answer."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from ...artifact import load_artifact
+from ...errors import InputError, TokenwardError
+from ...runtime.engine import Arrays, Batch, Engine
+from ...runtime.guard import Guard, GuardOptions
+from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of, texts_of
+from .graph_engine import GraphEngine, GraphUnavailableError
+from .metrics import Metrics
+
+_Member = tuple[int, list[str]]  # a request's place and its texts
+
+
+class TritonPythonModel:
+    """One instance: a guard of its own, driven by what Triton merged into one call."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the artifact shipped in the version's folder; Triton reports what is raised here to its operator."""
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        root = Path(args["model_repository"])
+        graph_model = parameters.get("graph")
+        artifact = load_artifact(root / args["model_version"] / "artifact", with_graph=graph_model is None)
+        labels = tuple((root / "labels.txt").read_text(encoding="utf-8").splitlines())
+        artifact = replace(artifact, labels=labels)
+        options = GuardOptions(fallback=parameters["fallback"], threads=int(parameters.get("threads", "0")))
+        if graph_model is None:
+            from ...runtime.engine_onnx import OnnxEngine
+
+            engine: Engine = OnnxEngine(artifact.model_path, options.threads)
+        else:
+            engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
+        self._rows = _RowCounter(engine)
+        self._guard = Guard(artifact, self._rows, options)
+        self._metrics = Metrics(args["model_name"], labels)
+        self._default = parameters["mode"]
+        self._fixed_mode = parameters["fixed_mode"] == "true"
+        self._max_text_bytes = int(parameters["max_text_bytes"])
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer every request; requests with the same options are judged together, in one batch."""
+        responses: dict[int, Any] = {}
+        groups: dict[RequestOptions, list[_Member]] = {}
+        for place, request in enumerate(requests):
+            try:
+                options, texts = self._read(request)
+            except Exception as error:
+                responses[place] = _refusal(error)
+            else:
+                groups.setdefault(options, []).append((place, texts))
+        for options, members in groups.items():
+            try:
+                self._answer(requests, responses, options, members)
+            except Exception as error:
+                for place, _ in members:
+                    responses.setdefault(place, _refusal(error))
+        return [responses[place] for place in range(len(requests))]
+
+    def _read(self, request: Any) -> tuple[RequestOptions, list[str]]:
+        options = options_of(json.loads(request.parameters() or "{}"), self._default)
+        if self._fixed_mode and options != RequestOptions(self._default):
+            raise InputError(f"this deployment caches answers, so it serves mode {self._default} without options only")
+        values = pb_utils.get_input_tensor_by_name(request, INPUT.name).as_numpy()
+        for row, value in enumerate(values.reshape(-1)):
+            if len(value) > self._max_text_bytes:
+                raise InputError(
+                    f"{INPUT.name} row {row} has {len(value)} bytes, at most {self._max_text_bytes} are taken"
+                )
+        return options, texts_of(values)
+
+    def _answer(
+        self, requests: Sequence[Any], responses: dict[int, Any], options: RequestOptions, members: list[_Member]
+    ) -> None:
+        texts = [text for _, own in members for text in own]
+        before = self._rows.count
+        try:
+            verdicts = self._guard.classify(texts, options.mode, options.explain, options.truncate)
+        except InputError as error:
+            if len(members) == 1:
+                responses[members[0][0]] = _refusal(error)
+            else:  # one text is at fault: every request answers for its own
+                for member in members:
+                    self._answer(requests, responses, options, [member])
+            return
+        self._metrics.count(verdicts, options.mode, self._rows.count - before)
+        start = 0
+        for place, own in members:
+            answer = outputs_of(verdicts[start : start + len(own)], requests[place].requested_output_names())
+            tensors = [pb_utils.Tensor(name, values) for name, values in answer.items()]
+            responses[place] = pb_utils.InferenceResponse(output_tensors=tensors)
+            start += len(own)
+
+
+class _RowCounter:
+    """Counts the rows that an engine runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.count = 0
+        self._engine = engine
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        """Run one batch; see :class:`Engine`."""
+        self.count += len(batch.input_ids)
+        return self._engine.run(batch, gate)
+
+
+def _refusal(error: Exception) -> Any:
+    """An error for the caller: one line that is meant for people, and never a traceback or a path."""
+    code, message = pb_utils.TritonError.INTERNAL, "internal error: see the server's log"
+    if isinstance(error, InputError):
+        code, message = pb_utils.TritonError.INVALID_ARG, str(error)
+    elif isinstance(error, GraphUnavailableError):
+        code, message = pb_utils.TritonError.UNAVAILABLE, str(error)
+    elif isinstance(error, TokenwardError):
+        message = str(error)
+    else:
+        pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
