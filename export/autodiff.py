@@ -1,0 +1,128 @@
+"""Reverse-mode differentiation of an ONNX graph, by appending to it the nodes that compute the gradient.
+
+The vector-Jacobian product: given a cotangent ȳ of a value y, the cotangent x̄ = ȳ · ∂y/∂x of a value x it was
+computed from. Nodes on a path from x to y are visited backwards; each op type's rule (`registry`, `rules/`) turns the
+cotangents of the node's outputs into those of its inputs, and cotangents that meet at a value are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import onnx_ir as ir
+
+from ..errors import ExportError
+from . import rules as rules
+from .emitter import Term
+from .region import Region, dims
+from .registry import rule_for
+from .step import Step
+
+_DIFFERENTIABLE = (
+    None,  # not annotated: decided by the op's rule
+    ir.DataType.FLOAT,
+    ir.DataType.DOUBLE,
+    ir.DataType.FLOAT16,
+    ir.DataType.BFLOAT16,
+)
+
+# Piecewise constant: their float outputs carry no gradient, and unannotated outputs of the rest are not floats.
+_FLAT = frozenset(
+    [
+        *("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "OneHot", "Range", "EyeLike", "ConstantOfShape"),
+        *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf"),
+        *("Floor", "Ceil", "Round", "Sign"),
+    ]
+)
+
+
+@overload
+def differentiate(
+    graph: ir.Graph, y: ir.Value, x: ir.Value, *, seed: ir.Value | None = None, region: Region | None = None
+) -> ir.Value: ...
+@overload
+def differentiate(
+    graph: ir.Graph, y: ir.Value, x: Sequence[ir.Value], *, seed: ir.Value | None = None, region: Region | None = None
+) -> tuple[ir.Value, ...]: ...
+def differentiate(
+    graph: ir.Graph,
+    y: ir.Value,
+    x: ir.Value | Sequence[ir.Value],
+    *,
+    seed: ir.Value | None = None,
+    region: Region | None = None,
+) -> ir.Value | tuple[ir.Value, ...]:
+    """Append the nodes that compute the cotangent of `x` and return it, shaped like `x` (one per value of `x`).
+
+    graph: the forward graph, its nodes sorted; every float value on a path from `x` to `y` should carry its dtype and
+        shape (`onnx_ir.passes.common.ShapeInferencePass`), or sizes are compared at run time.
+    y: any float value of `graph`. seed: the cotangent of `y`, shaped like it; default ones, so that the result is the
+        gradient of the sum of `y`. To differentiate each row's own entry of logits [batch, classes], seed with its
+        one-hot [batch, classes].
+    region: where the nodes go and which values they read (see `Region`); default: the end of `graph`, as they are.
+
+    Constants get no cotangent, and the forward graph stays as it is except that a normalisation node may gain the
+    optional outputs that its gradient reuses. Raises `ExportError` where an op on a path has no rule (the message names
+    the node and says how to add one), where a rule does not cover a use, or where `y` does not depend on `x`.
+    """
+    region = region or Region(graph)
+    targets = [x] if isinstance(x, ir.Value) else list(x)
+    active = _dependent_values(graph, targets)
+    if y not in active:
+        names = ", ".join(f"'{value.name}'" for value in targets)
+        raise ExportError(f"cannot differentiate '{y.name}': it does not depend on {names} in a differentiable way")
+    nodes = _nodes_between(graph, active, y)
+    parts = {y: [region.full(1.0, y) if seed is None else region.op.term(seed)]}
+    for node in reversed(nodes):
+        dys = [_total(parts, output, region) for output in node.outputs]
+        if all(dy is None for dy in dys):
+            continue
+        rule, step = rule_for(node), Step(node, dys, region)
+        for i, value in enumerate(node.inputs):
+            if value is None or value not in active:
+                continue
+            dx = rule.pullback(step, i)
+            if rule.broadcasts:
+                dx = region.sum_to(dx, dims(node.outputs[0]), value)
+            parts.setdefault(value, []).append(dx)
+    results = [_total(parts, value, region) or region.full(0.0, value) for value in targets]
+    return results[0].value if isinstance(x, ir.Value) else tuple(result.value for result in results)
+
+
+def _dependent_values(graph: ir.Graph, targets: Sequence[ir.Value]) -> set[ir.Value]:
+    """Return the values that vary smoothly with `targets`, which they include."""
+    active = set(targets)
+    for node in graph:
+        if node.op_type not in _FLAT and any(value in active for value in _reads(node)):
+            active.update(output for output in node.outputs if output.dtype in _DIFFERENTIABLE)
+    return active
+
+
+def _nodes_between(graph: ir.Graph, active: set[ir.Value], y: ir.Value) -> list[ir.Node]:
+    """Return the nodes that compute `y` from active values, in forward order."""
+    needed, nodes = {y}, []
+    for node in reversed(graph):
+        if any(output in needed and output in active for output in node.outputs):
+            needed.update(_reads(node))
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def _reads(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield the inputs of `node` and the outer values that its subgraphs use."""
+    yield from (value for value in node.inputs if value is not None)
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            for inner in attribute.as_graph():
+                yield from _reads(inner)
+            yield from attribute.as_graph().outputs
+
+
+def _total(parts: dict[ir.Value, list[Term]], value: ir.Value, region: Region) -> Term | None:
+    """Add up the cotangents that met at `value`; None where there are none."""
+    if value not in parts:
+        return None
+    if len(parts[value]) > 1:
+        parts[value] = [region.op.Sum(*parts[value]) if len(parts[value]) > 2 else region.op.Add(*parts[value])]
+    return parts[value][0]

@@ -1,0 +1,165 @@
+"""A place for backward nodes, how the forward pass looks from there, and shapes seen from both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+from .emitter import Emitter, Term
+
+Dim: TypeAlias = "int | str | None"
+"""One axis as far as it is known before the graph runs: a size, a symbol, or nothing."""
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """Return what `value` always holds, or None where that depends on the graph's inputs."""
+    if value is None or value.is_graph_input():
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def is_constant(value: ir.Value) -> bool:
+    """Tell whether `value` is an initializer (that no input overrides) or made by a Constant node."""
+    return not value.is_graph_input() and ir.convenience.get_const_tensor(value) is not None
+
+
+def dims(value: ir.Value) -> tuple[Dim, ...] | None:
+    """Return the axes of `value` as annotated, or None where even their number is unknown."""
+    shape = value.shape if value.const_value is None else value.const_value.shape
+    if shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in shape)
+
+
+class Region:
+    """Where the backward nodes of one or more `differentiate` calls are appended, and what they read.
+
+    graph: the graph that receives the nodes: the forward graph itself, or the body of an `If` in it (a body may
+        use outer values directly).
+    constants: the graph that receives the initializers; default `graph`. Give the outermost graph when `graph` is a
+        body, so that passes that rewrite weights (quantisation) find the backward pass's copies.
+    saved: maps a forward value that the backward pass reads to the value to read instead, for example only the rows
+        of it that need a gradient. Called at most once per value, only for values really needed, never for constants.
+        What it returns must be what the forward pass would have computed on the rows kept: an index that counts rows
+        of the batch must count the kept ones. Default: the value itself.
+    sizes: symbol → int64 [1] value, its size in this region. Rules that need the run-time size of an axis look its
+        symbol up here, and else take it from the Shape of a saved value.
+
+    Rules compare shapes by the annotations of the *forward* values alone, so symbols need no renaming; the nodes
+    appended carry dtypes but no shapes (the runtime infers them), so no symbol can mean two sizes.
+    """
+
+    def __init__(
+        self,
+        graph: ir.Graph,
+        *,
+        constants: ir.Graph | None = None,
+        saved: Callable[[ir.Value], ir.Value] | None = None,
+        sizes: Mapping[str, ir.Value] | None = None,
+        prefix: str = "grad",
+    ) -> None:
+        self.op = Emitter(graph, constants=constants, prefix=prefix)
+        self._saved = saved
+        self._sizes = dict(sizes or {})
+        self._seen: dict[ir.Value, Term] = {}
+        self._copies: dict[tuple[ir.Value, bool], Term] = {}
+
+    def saved(self, value: ir.Value) -> Term:
+        """Return the forward `value` as the backward nodes should read it."""
+        if value not in self._seen:
+            keep = self._saved is None or is_constant(value)
+            self._seen[value] = self.op.term(value if keep or self._saved is None else self._saved(value))
+        return self._seen[value]
+
+    def copy(self, weight: ir.Value, *, transposed: bool) -> Term:
+        """Return a constant of the backward pass's own, equal to `weight` [K, N] or its transpose [N, K].
+
+        Own, because tools that quantise a graph rewrite the weights of its matrix products in place; made now,
+        because they only see products whose weight is an initializer.
+        """
+        if (weight, transposed) not in self._copies:
+            tensor = ir.convenience.get_const_tensor(weight)
+            assert tensor is not None
+            rows, columns = tensor.shape.numpy()
+            shape = ir.Shape([columns, rows] if transposed else [rows, columns])
+
+            def read() -> ir.TensorProtocol:
+                array = tensor.numpy()
+                return ir.tensor(np.ascontiguousarray(array.T) if transposed else array)
+
+            lazy = ir.LazyTensor(read, tensor.dtype, shape)
+            name = f"{weight.name}_T" if transposed else f"{weight.name}"
+            self._copies[weight, transposed] = self.op.term(self.op.initializer(lazy, name))
+        return self._copies[weight, transposed]
+
+    def size(self, value: ir.Value, axis: int) -> Term:
+        """Return the size of one axis of a forward value in this region, int64 [1]."""
+        known = dims(value)
+        dim = None if known is None else known[axis]
+        if isinstance(dim, int):
+            return self.op.term([dim])
+        if dim in self._sizes:
+            return self.op.term(self._sizes[dim])
+        return self.op.Gather(self.op.Shape(self.saved(value)), [axis], axis=0)
+
+    def shape(self, value: ir.Value) -> Term:
+        """Return the shape of a forward value in this region, int64 [rank]."""
+        known = dims(value)
+        if known is not None and all(isinstance(dim, int) for dim in known):
+            return self.op.term([dim for dim in known if isinstance(dim, int)])
+        if known is not None and all(isinstance(dim, int) or dim in self._sizes for dim in known):
+            return self.op.Concat(*[self.size(value, axis) for axis in range(len(known))], axis=0)
+        return self.op.Shape(self.saved(value))
+
+    def full(self, fill: float, like: ir.Value) -> Term:
+        """Return a tensor of the dtype and shape of the forward value `like`, each element `fill`."""
+        return self.op.Expand(self.op.term(fill, like.dtype), self.shape(like))
+
+    def sum_to(self, value: Term, known: Sequence[Dim] | None, like: ir.Value) -> Term:
+        """Sum `value`, whose axes are `known`, over the axes that broadcasting stretched the forward `like` along."""
+        op, target = self.op, dims(like)
+        if known is None or target is None:
+            return self._sum_to_at_run_time(value, like)
+        lead = len(known) - len(target)
+        stretched = []
+        for axis, (inner, outer) in enumerate(zip(target, known[lead:], strict=True), lead):
+            if inner == 1 and outer != 1:
+                stretched.append(axis)
+            elif not isinstance(inner, int) and (inner is None or inner != outer):
+                return self._sum_to_at_run_time(value, like)
+        if stretched:
+            value = op.ReduceSum(value, stretched, keepdims=1)
+        if lead:
+            value = op.ReduceSum(value, list(range(lead)), keepdims=0)
+        return value
+
+    def _sum_to_at_run_time(self, value: Term, like: ir.Value) -> Term:
+        """Compare the two shapes while the graph runs: an axis that could be 1 may have been stretched or not."""
+        op, shape, target = self.op, self.op.Shape(value), self.shape(like)
+        lead = op.Sub(op.Shape(shape), op.Shape(target))
+        padded = op.Concat(op.Expand([1], lead), target, axis=0)
+        stretched = op.Reshape(op.NonZero(op.Not(op.Equal(shape, padded))), [-1])
+        value = op.ReduceSum(value, stretched, keepdims=1, noop_with_empty_axes=1)
+        return self.reshape(value, target)
+
+    def reshape(self, value: Term, shape: Term) -> Term:
+        """Reshape to a shape computed while the graph runs, in which a 0 is a size and not a mark."""
+        allowzero = {"allowzero": 1} if self.op.opset >= 14 else {}
+        return self.op.Reshape(value, shape, **allowzero)
+
+    def reshape_to(self, value: Term, known: Sequence[Dim] | None, like: ir.Value) -> Term:
+        """Give `value`, whose axes are `known`, the shape of the forward `like`, without run-time shapes if it can."""
+        target = dims(like)
+        if target is None or 0 in target:
+            return self.reshape(value, self.shape(like))
+        marks: list[int] = []
+        for axis, dim in enumerate(target):
+            kept = known is not None and axis < len(known) and dim is not None and dim == known[axis]
+            marks.append(dim if isinstance(dim, int) else 0 if kept else -1)
+        if marks.count(-1) > 1:
+            return self.reshape(value, self.shape(like))
+        return self.op.Reshape(value, marks)

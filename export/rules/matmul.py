@@ -1,0 +1,81 @@
+"""Rules of matrix products. A constant factor is read through the backward pass's own, already transposed, copy."""
+
+from __future__ import annotations
+
+from ..emitter import Term
+from ..region import is_constant
+from ..registry import rule
+from ..step import Step
+
+
+@rule("MatMul")
+def matmul(step: Step, i: int) -> Term:
+    """Ā = Ȳ·Bᵀ, B̄ = Aᵀ·Ȳ, summed over broadcast batch axes."""
+    op, dy = step.op, step.dy
+    is_vector = [step.rank(j) == 1 for j in (0, 1)]  # A is then a row and B a column that Y leaves out
+    if is_vector[1]:
+        dy = op.Unsqueeze(dy, [-1])
+    if is_vector[0]:
+        dy = op.Unsqueeze(dy, [-2])
+    other = op.Unsqueeze(step.x(1 - i), [i]) if is_vector[1 - i] else _transposed(step, 1 - i)
+    dx = op.MatMul(dy, other) if i == 0 else op.MatMul(other, dy)
+    if is_vector[i]:
+        dx = op.Squeeze(dx, [i - 2])
+    own, product = step.dims(i), step.output_dims(0)
+    if own is None or product is None:
+        return step.region.sum_to(dx, None, step.input(i))
+    batch = product[: len(product) - 2 + sum(is_vector)]
+    return step.region.sum_to(dx, batch + own[-2:], step.input(i))
+
+
+@rule("Gemm")
+def gemm(step: Step, i: int) -> Term:
+    """Ā = α·Ȳ·Bᵀ, B̄ = α·Aᵀ·Ȳ, C̄ = β·Σ Ȳ for Y = α·A·B + β·C (A, B perhaps transposed)."""
+    op, dy = step.op, step.dy
+    turned = step.attribute("transA", 0), step.attribute("transB", 0)
+    alpha = step.attribute("alpha", 1.0)
+    if i == 2:
+        return step.region.sum_to(_scaled(dy, step.attribute("beta", 1.0)), step.output_dims(0), step.input(2))
+    if i == 0 and not turned[0] and is_constant(step.input(1)):
+        return _scaled(op.MatMul(dy, step.region.copy(step.input(1), transposed=not turned[1])), alpha)
+    other = step.x(1 - i)
+    if turned[i]:
+        left, right = (other, dy) if i == 0 else (dy, other)
+        flags = (turned[1], 1) if i == 0 else (1, turned[0])
+    else:
+        left, right = (dy, other) if i == 0 else (other, dy)
+        flags = (0, 1 - turned[1]) if i == 0 else (1 - turned[0], 0)
+    return op.Gemm(left, right, alpha=alpha, transA=flags[0], transB=flags[1])
+
+
+@rule("Einsum")
+def einsum(step: Step, i: int) -> Term:
+    """x̄ᵢ = einsum of ȳ and the other inputs onto the axes of xᵢ."""
+    op = step.op
+    left, _, output = step.attribute("equation", "").replace(" ", "").partition("->")
+    terms = left.split(",")
+    if not _:
+        output = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
+    if "." in left or any(len(set(term)) < len(term) for term in terms):
+        raise step.unsupported("an ellipsis or a repeated index in one term")
+    others = [j for j in range(len(terms)) if j != i]
+    present = {letter for term in [output, *(terms[j] for j in others)] for letter in term}
+    target = "".join(letter for letter in terms[i] if letter in present)
+    equation = ",".join([output, *(terms[j] for j in others)]) + "->" + target
+    dx = op.Einsum(step.dy, *(step.x(j) for j in others), equation=equation)
+    alone = [axis for axis, letter in enumerate(terms[i]) if letter not in present]
+    if alone:  # an index that was summed away on its own: every element counted once
+        dx = op.Expand(op.Unsqueeze(dx, alone), step.region.shape(step.input(i)))
+    return dx
+
+
+def _transposed(step: Step, j: int) -> Term:
+    """Return input j with its last two axes swapped."""
+    rank = step.rank(j)
+    if rank == 2 and is_constant(step.input(j)):
+        return step.region.copy(step.input(j), transposed=True)
+    return step.op.Transpose(step.x(j), perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
+def _scaled(value: Term, factor: float) -> Term:
+    return value if factor == 1.0 else value * factor
