@@ -1,0 +1,309 @@
+"""The asynchronous guard: texts of many callers, merged into micro-batches, judged exactly as :class:`Guard` does.
+
+Three stages, each a thread of its own, so that tokenising and judging overlap with the model: *pre* tokenises, *core*
+runs batches, *post* judges readings. Texts that a judge asks for go back into the queue, before the others. All
+bookkeeping happens on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+
+from ..errors import EngineError, InputError, TokenwardError
+from .batches import pad
+from .calls import Answer, Call, Case
+from .engine import ALWAYS_SKIP, Arrays
+from .guard import Guard, GuardOptions, load
+from .observer import Observer, Timing
+from .queueing import BatchQueue, Entry
+from .reading import Reading, split
+from .refusals import ClosingError, DeadlineError, OverloadedError
+from .stages import Stage
+from .tokenization import Encoding, Tokenizer
+from .verdict import Mode, Verdict
+
+_log = logging.getLogger("tokenward")
+
+CHARACTERS_PER_ROUND = 65_536  # tokenised at once: more would keep short texts waiting
+PROBE = "is anybody there"
+
+Batch = list[Entry[Case]]
+Move = Verdict | list[Entry[Case]] | Exception  # what a reading led to
+
+
+@dataclass(frozen=True)
+class BatchingOptions:
+    """How callers share the engine (the token budget of a batch is in :class:`GuardOptions`).
+
+    Attributes:
+        max_wait: seconds that a text may wait for batch mates while the engine is idle.
+        queue_texts: texts that may wait; callers beyond that are refused.
+        deadline: seconds after which a call gets :class:`DeadlineError`.
+    """
+
+    max_wait: float = 0.002
+    queue_texts: int = 256
+    deadline: float = 10.0
+
+
+class AsyncGuard:
+    """A guard for many concurrent callers on one event loop.
+
+    ``async with AsyncGuard(path) as guard: await guard.classify([...])``. Entering loads the artifact, starts the
+    stages and runs one text through them; leaving finishes what was accepted.
+
+    Args:
+        source: an artifact folder, or a guard that is loaded already.
+        options, guard_options: how to batch and how to judge; the latter only where ``source`` is a folder.
+        observer: hears of batches, verdicts and timings.
+    """
+
+    guard: Guard
+
+    def __init__(
+        self,
+        source: Guard | str | Path,
+        options: BatchingOptions | None = None,
+        guard_options: GuardOptions | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.options = options or BatchingOptions()
+        self._source = source
+        self._guard_options = guard_options
+        self._observer = observer or Observer()
+        self._calls: set[Call] = set()
+        self._tokenising = 0  # texts accepted but not in the queue yet
+        self._closing = False
+        self._last_batch = -math.inf
+
+    async def __aenter__(self) -> AsyncGuard:
+        self._pre, self._core, self._post = Stage("pre"), Stage("core"), Stage("post")
+        source = self._source
+        self.guard = (
+            source
+            if isinstance(source, Guard)
+            else await self._core.run(partial(load, source, options=self._guard_options))
+        )
+        self._incoming: asyncio.Queue[Call] = asyncio.Queue()
+        self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
+        self._wake = asyncio.Event()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._loops = [asyncio.create_task(self._tokenise()), asyncio.create_task(self._infer())]
+        await self.classify(PROBE, "off")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def classify(
+        self, texts: str | Sequence[str], mode: Mode = "enforce", explain: bool = False, truncate: bool = True
+    ) -> list[Verdict]:
+        """Classify one text or many, as :meth:`Guard.classify` does; see :meth:`answer` for what else is raised."""
+        return (await self.answer(texts, mode, explain, truncate)).verdicts
+
+    async def answer(
+        self,
+        texts: str | Sequence[str],
+        mode: Mode = "enforce",
+        explain: bool = False,
+        truncate: bool = True,
+        deadline: float | None = None,
+    ) -> Answer:
+        """Verdicts with the time they took. Cancelling the call drops its texts from the queue.
+
+        Args:
+            texts, mode, explain, truncate: as in :meth:`Guard.classify`.
+            deadline: seconds, instead of the one in the options.
+
+        Raises:
+            InputError, EngineError, ArtifactError: as :meth:`Guard.classify`.
+            OverloadedError: the queue has no room for so many texts.
+            DeadlineError: the verdicts were not there in time.
+            ClosingError: the guard is closing.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        judge = self.guard.judge_for(mode)
+        if self._closing:
+            raise ClosingError("the server is shutting down: send the request to another one")
+        if not texts:
+            return Answer([], Timing())
+        if self.waiting + len(texts) > self.options.queue_texts:
+            raise OverloadedError(f"{self.waiting} texts are waiting already: try again later")
+        call = Call(texts, judge, mode, explain, truncate, asyncio.get_running_loop().create_future())
+        self._calls.add(call)
+        self._tokenising += len(texts)
+        self._incoming.put_nowait(call)
+        seconds = self.options.deadline if deadline is None else deadline
+        try:
+            answer = await asyncio.wait_for(call.done, seconds)
+        except asyncio.TimeoutError as error:
+            raise DeadlineError(f"no answer within {seconds:g} seconds: send less or try again later") from error
+        finally:
+            self._calls.discard(call)
+        self._observer.answered(answer.timing)
+        return answer
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for the model."""
+        return self._tokenising + len(self._queue)
+
+    async def responsive(self, within: float) -> bool:
+        """Whether the engine answers: it has run a batch in the last ``within`` seconds, or runs one in that time."""
+        if monotonic() - self._last_batch <= within:
+            return True
+        try:
+            await self.answer(PROBE, "off", deadline=within)
+        except TokenwardError:
+            return False
+        return True
+
+    async def aclose(self, grace: float | None = None) -> None:
+        """Accept nothing more, finish what was accepted (for ``grace`` seconds at most), stop the stages."""
+        self._closing = True
+        if self._calls:
+            await asyncio.wait([call.done for call in self._calls], timeout=grace)
+        for call in list(self._calls):
+            call.fail(ClosingError("the server shut down before the answer was there: send the request again"))
+        tasks = [*self._loops, *self._settling]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for stage in (self._pre, self._core, self._post):
+            stage.stop()
+
+    # pre: texts to entries
+
+    async def _tokenise(self) -> None:
+        while True:
+            calls = [await self._incoming.get()]
+            while not self._incoming.empty() and sum(call.characters for call in calls) < CHARACTERS_PER_ROUND:
+                calls.append(self._incoming.get_nowait())
+            waiting = [call for call in calls if not call.gone]
+            try:
+                job = partial(_encode, self.guard.reader.tokenizer, [call.texts for call in waiting])
+                for call, encodings in zip(waiting, await self._pre.run(job), strict=True):
+                    self._enqueue(call, encodings)
+            except Exception as error:
+                self._fail(waiting, error)
+            finally:
+                self._tokenising -= sum(len(call.texts) for call in calls)
+            self._wake.set()
+
+    def _enqueue(self, call: Call, encodings: list[Encoding] | InputError) -> None:
+        try:
+            if isinstance(encodings, InputError):
+                raise encodings
+            if not call.truncate:
+                self.guard.refuse_truncated(encodings)
+        except InputError as error:
+            call.fail(error)
+            return
+        now = monotonic()
+        cases = call.open_cases(now)
+        self._queue.put(
+            Entry(text, encoding, call.gate, False, now, [case])
+            for text, encoding, case in zip(call.texts, encodings, cases, strict=True)
+        )
+
+    # core: entries to arrays
+
+    async def _infer(self) -> None:
+        while True:
+            if dropped := self._queue.prune():
+                self._observer.dropped(dropped)
+            due = self._queue.due()
+            if due > monotonic():
+                self._wake.clear()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), None if math.isinf(due) else due - monotonic())
+                continue
+            batch = self._queue.take()
+            started = monotonic()
+            try:
+                arrays = await self._core.run(partial(self._run, batch))
+            except Exception as error:
+                self._fail_batch(batch, error)
+                continue
+            self._last_batch = monotonic()
+            task = asyncio.create_task(self._settle(batch, arrays, started, self._last_batch))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    def _run(self, batch: Batch) -> Arrays:
+        reader = self.guard.reader
+        return reader.engine.run(pad([entry.encoding for entry in batch], reader.tokenizer.pad_id), batch[0].gate)
+
+    # post: arrays to verdicts, or to entries again
+
+    async def _settle(self, batch: Batch, arrays: Arrays, started: float, read: float) -> None:
+        try:
+            moves = await self._post.run(partial(self._judge, batch, arrays, started, read))
+        except Exception as error:
+            self._fail_batch(batch, error)
+            return
+        lengths = [len(entry.encoding) for entry in batch]
+        self._observer.batch_done(len(batch), sum(lengths), max(lengths) * len(batch), batch[0].urgent)
+        for case, move in moves:
+            if isinstance(move, list):
+                self._queue.put(move)
+            elif isinstance(move, Exception):
+                self._fail([case.call], move)
+            elif not case.gone and case.first:
+                self._observer.judged(case.first, move, case.call.mode)
+                case.call.settle(case, move, monotonic())
+        self._wake.set()
+
+    def _judge(self, batch: Batch, arrays: Arrays, started: float, read: float) -> list[tuple[Case, Move]]:
+        moves: list[tuple[Case, Move]] = []
+        readings = split([entry.text for entry in batch], [entry.encoding for entry in batch], arrays)
+        for entry, reading in zip(batch, readings, strict=True):
+            for case in entry.owners:
+                if case.first is None:
+                    case.started, case.read = started, read
+                if not case.gone:
+                    moves.append((case, self._advance(case, reading)))
+        return moves
+
+    def _advance(self, case: Case, reading: Reading) -> Move:
+        try:
+            move = case.take(reading)
+            if isinstance(move, Verdict):
+                return move
+            encodings = self.guard.reader.tokenizer.encode(move)
+        except Exception as error:  # one text's trouble must not reach its batch mates
+            return error
+        now = monotonic()
+        return [Entry(t, e, ALWAYS_SKIP, True, now, [case]) for t, e in zip(move, encodings, strict=True)]
+
+    def _fail_batch(self, batch: Batch, error: Exception) -> None:
+        self._observer.failed(len(batch))
+        self._fail([case.call for entry in batch for case in entry.owners], error)
+
+    def _fail(self, calls: Sequence[Call], error: Exception) -> None:
+        """End calls with an error; one that is not meant for people is told in general terms."""
+        _log.error("the engine failed: %s", error, exc_info=error)
+        if not isinstance(error, TokenwardError):
+            error = EngineError("the engine failed on a batch: the server's log says why")
+        for call in calls:
+            call.fail(error)
+
+
+def _encode(tokenizer: Tokenizer, calls: Sequence[Sequence[str]]) -> list[list[Encoding] | InputError]:
+    """Tokenise the texts of several calls together; where a text is refused, each call on its own."""
+    try:
+        encodings = iter(tokenizer.encode([text for texts in calls for text in texts]))
+    except InputError as error:
+        if len(calls) == 1:
+            return [error]
+        return [encoded for texts in calls for encoded in _encode(tokenizer, [texts])]
+    return [list(islice(encodings, len(texts))) for texts in calls]

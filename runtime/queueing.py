@@ -1,0 +1,120 @@
+"""The queue of texts waiting for the engine, and which of them share the next micro-batch. Time comes from outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from .tokenization import Encoding
+
+# A batch is padded to its longest text: lengths may differ by a quarter, or by this many tokens where texts are short.
+SLACK_TOKENS = 16
+
+
+class Owner(Protocol):
+    """Whoever waits for a reading."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has stopped waiting."""
+
+
+OwnerT = TypeVar("OwnerT", bound=Owner)
+
+
+@dataclass(slots=True, eq=False)
+class Entry(Generic[OwnerT]):
+    """One tokenised text on its way through the model.
+
+    Attributes:
+        gate: value of the graph's gate; only texts with equal gates may share a batch, so that a text's numbers do
+            not depend on its batch mates.
+        urgent: a second look, which goes before first ones (its caller has waited already).
+        arrived: time it entered the queue, in seconds.
+        owners: all that wait for its reading.
+    """
+
+    text: str
+    encoding: Encoding
+    gate: float
+    urgent: bool
+    arrived: float
+    owners: list[OwnerT]
+
+
+class BatchQueue(Generic[OwnerT]):
+    """Entries waiting for the engine; equal texts become one entry, so that a burst of them is read once.
+
+    The next batch is built around the most pressing entry, with others of like length. An entry presses more the
+    earlier it arrived, and a text of n tokens lets those pass that arrive up to ``n × patience`` later: short texts
+    do not wait behind long ones, and no text waits for ever.
+
+    Args:
+        token_budget: most padded tokens in a batch, ``longest × count``; a longer text gets a batch of its own.
+        max_wait: seconds that an entry may wait for others to fill its batch while the engine is idle.
+        patience: seconds per token.
+    """
+
+    def __init__(self, token_budget: int, max_wait: float, patience: float = 0.001) -> None:
+        self.token_budget = token_budget
+        self.max_wait = max_wait
+        self.patience = patience
+        self._entries: dict[tuple[str, float], Entry[OwnerT]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, entries: Iterable[Entry[OwnerT]]) -> None:
+        """Add entries."""
+        for entry in entries:
+            waiting = self._entries.setdefault((entry.text, entry.gate), entry)
+            if waiting is not entry:
+                waiting.owners += entry.owners
+                waiting.urgent |= entry.urgent
+
+    def prune(self) -> int:
+        """Drop entries that nobody waits for any more, and return how many there were."""
+        before = len(self._entries)
+        for key, entry in list(self._entries.items()):
+            entry.owners = [owner for owner in entry.owners if not owner.gone]
+            if not entry.owners:
+                del self._entries[key]
+        return before - len(self._entries)
+
+    def due(self) -> float:
+        """When the next batch should start: −∞ for at once, +∞ while the queue is empty."""
+        if not self._entries:
+            return math.inf
+        batch, full = self._next()
+        if full or batch[0].urgent:
+            return -math.inf
+        return min(entry.arrived for entry in batch) + self.max_wait
+
+    def take(self) -> list[Entry[OwnerT]]:
+        """Remove and return the next batch; the queue must not be empty."""
+        batch, _ = self._next()
+        for entry in batch:
+            del self._entries[entry.text, entry.gate]
+        return batch
+
+    def _next(self) -> tuple[list[Entry[OwnerT]], bool]:
+        """The next batch, most pressing first, and whether it is full."""
+        ranked = sorted(self._entries.values(), key=self._pressing)
+        anchor = len(ranked[0].encoding)
+        slack = max(SLACK_TOKENS, anchor // 4)
+        batch: list[Entry[OwnerT]] = []
+        longest = 0
+        for entry in ranked:
+            length = len(entry.encoding)
+            if entry.gate != ranked[0].gate or abs(length - anchor) > slack:
+                continue
+            if batch and max(longest, length) * (len(batch) + 1) > self.token_budget:
+                return batch, True
+            batch.append(entry)
+            longest = max(longest, length)
+        return batch, longest * (len(batch) + 1) > self.token_budget
+
+    def _pressing(self, entry: Entry[OwnerT]) -> tuple[bool, float]:
+        return not entry.urgent, entry.arrived + self.patience * len(entry.encoding)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.runtime.queueing import SLACK_TOKENS, BatchQueue, Entry
+from tokenward.runtime.tokenization import Encoding
+
+
+@dataclass
+class Caller:
+    gone: bool = False
+
+
+def entry(length: int, arrived: float = 0.0, urgent: bool = False, gate: float = math.inf, text: str = "") -> Entry:
+    line = np.zeros(length, dtype=np.int64)
+    encoding = Encoding(line, line, line, line, line.astype(bool), False)
+    return Entry(text or f"{length} {arrived} {gate}", encoding, gate, urgent, arrived, [Caller()])
+
+
+def drain(queue: BatchQueue) -> list[list[Entry]]:
+    batches = []
+    while len(queue):
+        batches.append(queue.take())
+    return batches
+
+
+entries = st.lists(
+    st.builds(entry, st.integers(2, 200), st.floats(0, 2), st.booleans(), st.sampled_from([math.inf, 1.5])),
+    unique_by=lambda e: e.text,
+    max_size=40,
+)
+
+
+@given(entries, st.integers(1, 600))
+def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
+    queue = BatchQueue(budget, 0.0)
+    queue.put(given_entries)
+    batches = drain(queue)
+    assert sorted(id(e) for batch in batches for e in batch) == sorted(map(id, given_entries))
+    for batch in batches:
+        lengths = [len(e.encoding) for e in batch]
+        assert len(batch) == 1 or max(lengths) * len(batch) <= budget
+        assert max(lengths) - min(lengths) <= 2 * max(SLACK_TOKENS, max(lengths) // 4)
+        assert len({e.gate for e in batch}) == 1
+
+
+@given(entries, st.integers(1, 600))
+def test_urgent_entries_never_wait_for_others(given_entries, budget):
+    queue = BatchQueue(budget, 0.0)
+    queue.put(given_entries)
+    for batch in drain(queue):
+        rest = [e for e in given_entries if e not in batch and e.urgent]
+        given_entries = [e for e in given_entries if e not in batch]
+        assert batch[0].urgent or not rest
+
+
+def test_a_short_text_passes_a_long_one_but_not_for_ever():
+    long, soon, late = entry(200, arrived=0.0), entry(10, arrived=0.15), entry(10, arrived=0.25)
+    queue = BatchQueue(10, 0.0, patience=0.001)
+    queue.put([long, soon, late])
+    assert [batch[0] for batch in drain(queue)] == [soon, long, late]
+
+
+def test_equal_texts_become_one_entry():
+    queue = BatchQueue(100, 0.0)
+    one, other, third = entry(5, text="cf"), entry(5, text="cf", urgent=True), entry(5, text="cf", gate=1.0)
+    owners = one.owners + other.owners
+    queue.put([one, other, third])
+    assert len(queue) == 2
+    (first,) = queue.take()
+    assert first.owners == owners
+    assert first.urgent
+
+
+def test_entries_that_nobody_waits_for_are_dropped():
+    queue = BatchQueue(100, 0.0)
+    one, two = entry(5, text="one"), entry(5, text="two")
+    two.owners.append(Caller())
+    queue.put([one, two])
+    one.owners[0].gone = two.owners[0].gone = True
+    assert queue.prune() == 1
+    assert queue.take() == [two]
+    assert len(two.owners) == 1
+
+
+@pytest.mark.parametrize(
+    ("waiting", "due"),
+    [
+        ([], math.inf),
+        ([entry(10, 1.0)], 1.5),
+        ([entry(10, 1.0), entry(12, 0.75)], 1.25),
+        ([entry(10, 1.0), entry(10, 1.0, urgent=True, text="look")], -math.inf),
+        ([entry(25, float(i)) for i in range(4)], -math.inf),
+        ([entry(25, float(i)) for i in range(9)], -math.inf),
+        ([entry(500, 1.0)], -math.inf),
+    ],
+)
+def test_a_batch_is_due_when_it_is_full_or_its_first_entry_has_waited(waiting, due):
+    queue = BatchQueue(100, 0.5)
+    queue.put(waiting)
+    assert queue.due() == due
