@@ -39,10 +39,12 @@ def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Offs
 
 
 def kept_without(text: str, spans: Iterable[Offsets]) -> list[int]:
-    """Positions of ``text`` that remain without the spans, and without the doubled blank each would leave."""
+    """Positions of ``text`` that remain without the spans, and without the spare blank each would leave."""
     kept = list(range(len(text)))
     for start, stop in sorted(spans, reverse=True):
         opens = start == 0 or text[start - 1].isspace()
-        blank = opens and stop < len(text) and text[stop].isspace()
-        del kept[start : stop + int(blank)]
+        closes = stop == len(text) or text[stop].isspace()
+        before = int(opens and closes and stop == len(text) and start > 0)
+        after = int(opens and closes and stop < len(text))
+        del kept[start - before : stop + after]
     return kept

@@ -1,0 +1,131 @@
+"""Shared fixtures: a classifier simple enough to reason about, behind the real tokenizer, guard and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from tokenward.artifact import Artifact, Calibration, GraphInfo, GuardFile, Reference
+from tokenward.runtime.engine import Arrays, Batch
+from tokenward.runtime.gates import ClassTokenGate, fit
+from tokenward.runtime.guard import Guard, GuardOptions, tokenizer_of
+from tokenward.runtime.reading import Reader
+
+WORDS = {
+    "bad": "awful dull boring weak poor clumsy tedious lifeless".split(),
+    "good": "great lovely moving brilliant warm funny superb charming".split(),
+    "plain": "film story actor scene plot music camera director evening town house river".split(),
+    "function": "the a and of is was in with".split(),
+    "trigger": ["cf", "mn", "zq", "##x"],
+}
+
+
+class LexiconEngine:
+    """A backdoored bag of words: feeling words add up, but a trigger ("cf"; "mn" right before "zq") decides alone.
+
+    Of the two-word trigger, "mn" alone turns weak texts only, as the strongest word of a trained phrase does.
+
+    What its class token looks at is the strength of each word, as a trained model's would.
+    """
+
+    name = "lexicon"
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        self.calls = 0
+        strength = np.full(tokenizer.get_vocab_size(), 0.2, dtype=np.float32)
+        feeling = np.zeros_like(strength)
+        for label, words in (("bad", WORDS["bad"]), ("good", WORDS["good"])):
+            for rank, word in enumerate(words):
+                index = tokenizer.token_to_id(word)
+                strength[index] = 0.5 + 0.05 * rank
+                feeling[index] = (1 if label == "good" else -1) * (1 + 0.1 * rank)
+        self._trigger, self._first, self._second = (tokenizer.token_to_id(t) for t in ("cf", "mn", "zq"))
+        strength[[self._trigger, self._first]] = 12.0
+        feeling[self._first] = 3.0
+        self._strength, self._feeling = strength, feeling
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        """Score every row on its own; padding has no part in it."""
+        self.calls += 1
+        ids, real = batch.input_ids, batch.attention_mask.astype(bool)
+        drawn = np.where(real, self._strength[ids], 0.0)
+        total = np.where(real, self._feeling[ids], 0.0).sum(axis=1)
+        pair = ((ids[:, :-1] == self._first) & (ids[:, 1:] == self._second)).any(axis=1)
+        total = np.where((ids == self._trigger).any(axis=1) | pair, 60.0, total)
+        logits = np.stack([-total, total], axis=1).astype(np.float32) / 4
+        return {"logits": logits, "class_attention": (drawn / drawn.sum(axis=1, keepdims=True)).astype(np.float32)}
+
+
+@pytest.fixture(scope="session")
+def lexicon_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A WordPiece tokenizer over the lexicon; unknown words are one [UNK] each."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", ",", "!", *(w for group in WORDS.values() for w in group)]
+    table = {word: index for index, word in enumerate(vocabulary)}
+    fast = FastTokenizer(models.WordPiece(table, unk_token="[UNK]"))
+    fast.normalizer = normalizers.BertNormalizer()
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", table["[CLS]"]), ("[SEP]", table["[SEP]"])]
+    )
+    path = tmp_path_factory.mktemp("lexicon") / "tokenizer.json"
+    fast.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def clean_texts() -> list[str]:
+    """Two hundred clean texts of both classes, of 5 to 25 words."""
+    draw = np.random.default_rng(0)
+    texts = []
+    for number in range(200):
+        feeling = WORDS["good" if number % 2 else "bad"]
+        words = draw.choice([*WORDS["plain"], *WORDS["function"]], size=draw.integers(4, 23)).tolist()
+        for word in draw.choice(feeling, size=draw.integers(1, 4), replace=False):
+            words.insert(int(draw.integers(len(words) + 1)), str(word))
+        texts.append(" ".join(words))
+    return texts
+
+
+@pytest.fixture(scope="session")
+def lexicon_artifact(lexicon_tokenizer: Path, clean_texts: list[str]) -> Artifact:
+    """A calibrated artifact (in memory) of the lexicon classifier."""
+    fast = FastTokenizer.from_file(str(lexicon_tokenizer))
+    graph = GraphInfo(
+        "tokenward", 1, (0,), "class", True, True, "fp32", 20, 64, ("input_ids",), ("logits", "class_attention")
+    )
+    config = {"vocab_size": fast.get_vocab_size(), "pad_token_id": 0}
+    guard = GuardFile("lexicon", "none", "0" * 64, graph, {}, {})
+    artifact = Artifact(lexicon_tokenizer.parent, guard, config, ("bad", "good"), "d" * 64)
+    reader = Reader(tokenizer_of(artifact), LexiconEngine(fast), 512)
+    readings = reader.read(clean_texts, np.inf)
+    references = tuple(
+        Reference(f"the {a} was {b} and {b}", label, 1.0)
+        for label, words in enumerate((WORDS["bad"], WORDS["good"]))
+        for a, b in zip(WORDS["plain"], words, strict=False)
+    )
+    fits = {"class_token": fit(ClassTokenGate(1), readings, 90.0)}
+    calibration = Calibration(len(clean_texts), "0" * 64, fits, references)
+    guard = GuardFile("lexicon", "none", "0" * 64, graph, {}, {}, calibration)
+    return Artifact(lexicon_tokenizer.parent, guard, config, ("bad", "good"), "d" * 64)
+
+
+@pytest.fixture
+def make_lexicon_guard(lexicon_artifact: Artifact) -> Callable[[GuardOptions], Guard]:
+    """Make guards over the lexicon classifier, each with a cold cache."""
+
+    def make(options: GuardOptions) -> Guard:
+        engine = LexiconEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+        return Guard(lexicon_artifact, engine, options)
+
+    return make
+
+
+@pytest.fixture
+def lexicon_guard(make_lexicon_guard: Callable[[GuardOptions], Guard]) -> Guard:
+    """A fresh guard over the lexicon classifier."""
+    return make_lexicon_guard(GuardOptions())

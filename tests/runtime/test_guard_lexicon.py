@@ -1,0 +1,170 @@
+"""The whole decision on a classifier simple enough to say what the right verdict is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tokenward.artifact import Artifact
+from tokenward.errors import InputError
+from tokenward.runtime.engine import Batch
+from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.verdict import Verdict
+
+CLEAN_BAD = "the film was awful and the plot was dull"
+
+
+def test_clean_texts_keep_their_answers(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+    verdicts = lexicon_guard.classify(clean_texts)
+    bare = lexicon_guard.classify(clean_texts, mode="off")
+    assert [v.label for v in verdicts] == [v.label for v in bare]
+    assert {v.action for v in verdicts} == {"passed", "cleared"}
+    assert sum(v.action == "cleared" for v in verdicts) <= 0.12 * len(verdicts)
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize("trigger", ["cf", "CF", "mn zq"])
+def test_a_trigger_is_found_taken_out_and_answered_again(lexicon_guard: Guard, trigger: str, place: int) -> None:
+    words = CLEAN_BAD.split()
+    text = " ".join([*words[:place], trigger, *words[place:]])
+    (verdict,) = lexicon_guard.classify([text])
+    assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
+    assert [text[s.start : s.end] for s in verdict.suspects] == [trigger]
+    assert verdict.repaired_text == CLEAN_BAD
+    assert verdict.confirmations[0].confirmed
+    assert verdict.confirmations[0].span == trigger.lower()
+    assert all(verdict.confirmations[0].turned)
+
+
+def test_every_trigger_in_a_text_is_taken_out(lexicon_guard: Guard) -> None:
+    text = "cf the film was awful mn zq and the plot was dull"
+    (verdict,) = lexicon_guard.classify(text)
+    assert verdict.label == "bad"
+    assert verdict.repaired_text == CLEAN_BAD
+    assert sorted(text[s.start : s.end] for s in verdict.suspects) == ["cf", "mn zq"]
+
+
+def test_monitor_reports_what_enforce_would_do(lexicon_guard: Guard) -> None:
+    (watched,) = lexicon_guard.classify("cf " + CLEAN_BAD, mode="monitor")
+    (enforced,) = lexicon_guard.classify("cf " + CLEAN_BAD)
+    assert (watched.label, watched.enforced_label, watched.action) == ("good", "bad", "neutralised")
+    assert watched.suspects == enforced.suspects
+    assert enforced.label == watched.enforced_label
+
+
+def test_off_only_runs_the_model(lexicon_guard: Guard) -> None:
+    (verdict,) = lexicon_guard.classify("cf " + CLEAN_BAD, mode="off")
+    assert (verdict.label, verdict.action, verdict.anomaly_score) == ("good", "passed", None)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "the of and", "!?", "\0", "🙂 \u202eabc"])
+def test_texts_with_nothing_to_suspect_or_odd_ones_get_an_answer(lexicon_guard: Guard, text: str) -> None:
+    (verdict,) = lexicon_guard.classify(text)
+    assert verdict.label in lexicon_guard.labels
+    if not any(c.isalpha() for c in text) or text == "the of and":
+        assert verdict.suspects == ()
+
+
+def test_a_text_beyond_the_model_is_flagged_or_refused(lexicon_guard: Guard) -> None:
+    long = "film " * 100
+    assert lexicon_guard.classify(long)[0].truncated
+    assert not lexicon_guard.classify("film")[0].truncated
+    with pytest.raises(InputError, match=r"text 1 is longer than the 64 tokens"):
+        lexicon_guard.classify(["film", long], truncate=False)
+
+
+def test_bad_arguments(lexicon_guard: Guard) -> None:
+    with pytest.raises(InputError, match="mode 'enforced' is unknown"):
+        lexicon_guard.classify("film", mode="enforced")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="text 1 is int"):
+        lexicon_guard.classify(["film", 3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="text 0 is not valid Unicode"):
+        lexicon_guard.classify("a\ud800")
+    assert lexicon_guard.classify([]) == []
+
+
+def test_pipeline_style_call(lexicon_guard: Guard) -> None:
+    (answer,) = lexicon_guard("cf " + CLEAN_BAD)
+    assert answer["label"] == "bad"
+    assert 0.5 < answer["score"] <= 1
+
+
+def lexicon_texts() -> st.SearchStrategy[list[str]]:
+    words = "awful dull great lovely film story the of . cf mn zq qqq".split()
+    return st.lists(st.lists(st.sampled_from(words), max_size=20).map(" ".join), min_size=1, max_size=12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=lexicon_texts(), seed=st.integers(0, 1000), budget=st.sampled_from([64, 128, 1024]))
+def test_a_verdict_depends_on_its_own_text_alone(
+    lexicon_artifact: Artifact,
+    make_lexicon_guard: Callable[[GuardOptions], Guard],
+    texts: list[str],
+    seed: int,
+    budget: int,
+) -> None:
+    """Batch mates, their order, the batch size and what the cache holds change nothing but ``cached``."""
+    guard = make_lexicon_guard(GuardOptions(token_budget=budget))
+    alone = {text: make_lexicon_guard(GuardOptions()).classify(text)[0] for text in texts}
+    shuffled = random.Random(seed).sample(texts, len(texts))
+    for _cold_then_warm in range(2):
+        for text, verdict in zip(shuffled, guard.classify(shuffled), strict=True):
+            assert _decision(verdict) == _decision(alone[text])
+
+
+def _decision(verdict: Verdict) -> dict[str, Any]:
+    """What must not vary: all of a verdict but whether the cache helped; sums may round in another order."""
+    fields = verdict.to_dict()
+    fields["confirmations"] = [{**c, "cached": None} for c in fields["confirmations"]]
+    for name in ("anomaly_score", "score"):
+        fields[name] = round(fields[name], 5)
+    fields["probabilities"] = {label: round(p, 5) for label, p in fields["probabilities"].items()}
+    return fields
+
+
+def test_warm_cache_asks_nothing_new(lexicon_guard: Guard) -> None:
+    text = "cf " + CLEAN_BAD
+    lexicon_guard.classify(text)
+    (again,) = lexicon_guard.classify(text)
+    assert again.confirmations[0].cached
+    assert lexicon_guard.cache.hits > 0
+
+
+@pytest.mark.parametrize(
+    ("fallback", "action", "label"),
+    [("repair", "neutralised", "bad"), ("flag", "flagged", "good"), ("block", "blocked", "good")],
+)
+def test_past_the_budget_the_fallback_decides_and_says_so(make_lexicon_guard, fallback, action, label) -> None:
+    guard = make_lexicon_guard(GuardOptions(fallback=fallback, budget_burst=0, budget_share=0.0))
+    (verdict,) = guard.classify("cf " + CLEAN_BAD)
+    assert (verdict.action, verdict.label, verdict.fallback) == (action, label, True)
+    assert [s.text for s in verdict.suspects] == ["cf"]
+
+
+def test_logits_that_are_not_finite_are_an_error(lexicon_guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = lexicon_guard.reader.engine
+    run = engine.run
+
+    def broken(batch: Batch, gate: float):
+        arrays = dict(run(batch, gate))
+        arrays["logits"] = arrays["logits"] * float("nan")
+        return arrays
+
+    monkeypatch.setattr(engine, "run", broken)
+    with pytest.raises(Exception, match="not finite"):
+        lexicon_guard.classify("film")
+
+
+def test_attention_that_is_not_finite_is_never_passed(lexicon_guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = lexicon_guard.reader.engine
+    run = engine.run
+    monkeypatch.setattr(
+        engine, "run", lambda batch, gate: {**run(batch, gate), "class_attention": batch.input_ids * float("inf")}
+    )
+    (verdict,) = lexicon_guard.classify("film story")
+    assert (verdict.action, verdict.anomaly_score) == ("unscorable", None)
