@@ -1,0 +1,102 @@
+"""Assembles the guarded graph: the plain classifier plus narrowing, attention tap, gradient, scores and gate, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes import common
+
+from . import attention_tap, scoring
+from .autodiff import differentiate
+from .discovery import BATCH, SEQUENCE, Layout
+from .emitter import Emitter
+from .gate import Gated, gate_rows, rows_at_or_above
+from .narrowing import narrow
+from .presets import Plan
+from .region import Region
+
+_PER_TOKEN = (BATCH, SEQUENCE)
+
+
+def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.bool_]) -> None:
+    """Turn a plain classifier into the guarded graph of ``plan``, in place.
+
+    Args:
+        layout: what :func:`discovery.discover` found in ``model``.
+        table: which vocabulary entries are scored, bool [vocabulary].
+
+    Raises:
+        ExportError: an op on the way of the gradient has no rule.
+    """
+    graph = model.graph
+    copies = narrow(graph, layout) if plan.narrowed else {}
+    op = Emitter(graph, prefix="guard")
+    scored = scoring.scored_tokens(op, layout, table)
+    class_attention = attention_tap.class_attention(op, layout, copies)
+    received = attention_tap.attention_received(op, layout, plan.attention_layers)
+    source = layout.attention[plan.gradient_layer].input if plan.gradient_layer else layout.embedding
+    graph.sort()
+    gradient = differentiate(
+        graph, layout.logits, source, seed=scoring.predicted_class(op, layout), region=Region(graph, prefix="grad")
+    )
+    salient = scoring.saliency(op, layout, gradient)
+    scores = scoring.score(op, layout.input_ids, scored, received, salient)
+    values: dict[str, ir.Value] = {
+        "class_attention": class_attention,
+        "attention_received": received,
+        "saliency": salient,
+        "token_scores": scores.tokens,
+        "anomaly_score": scores.anomaly,
+        "suspect": scores.suspect,
+    }
+    if plan.gated:
+        values |= _gated(op, layout, plan, values, scored)
+    else:
+        values["scored"] = op.Expand(np.array(True), op.Shape(layout.input_ids, start=0, end=1)).value
+    _declare(graph, values, layout)
+    finish(model)
+
+
+def finish(model: ir.Model) -> None:
+    """Drop what nothing reads and bring the nodes into an order that can be run."""
+    common.RemoveUnusedNodesPass()(model)
+    model.graph.sort()
+
+
+def _gated(
+    op: Emitter, layout: Layout, plan: Plan, values: Mapping[str, ir.Value], scored: ir.Value
+) -> dict[str, ir.Value]:
+    """Put what not every text needs behind the input ``gate``; return the values that change."""
+    graph = op.graph
+    gate = ir.Value(name="gate", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]))
+    graph.inputs.append(gate)
+    if plan.attention_gated:
+        bound = scoring.bound_without_attention(op, layout, scored)
+    else:
+        bound = scoring.bound(op, scored, values["attention_received"])
+    rows = rows_at_or_above(op, bound, gate)
+    shape = op.Shape(layout.input_ids)
+    no_tokens = op.Expand(np.zeros((), np.float32), shape).value
+    no_score = op.Expand(np.zeros((), np.float32), op.Slice(shape, [0], [1])).value
+    no_suspect = op.Expand(np.array(-1), op.Slice(shape, [0], [1])).value
+    skipped = {"saliency": no_tokens, "token_scores": no_tokens, "anomaly_score": no_score, "suspect": no_suspect}
+    if plan.attention_gated:
+        skipped["attention_received"] = no_tokens
+    kept = [layout.logits, *(value for name, value in values.items() if name not in skipped)]
+    items = [Gated(values[name], blank) for name, blank in skipped.items()]
+    return {**dict(zip(skipped, gate_rows(graph, items, rows, kept), strict=True)), "scored": rows}
+
+
+def _declare(graph: ir.Graph, values: Mapping[str, ir.Value], layout: Layout) -> None:
+    """Make ``values`` the outputs beside the logits, under the names of the contract."""
+    per_text = ("anomaly_score", "suspect", "scored")
+    layout.logits.name = "logits"
+    graph.outputs.clear()
+    graph.outputs.append(layout.logits)
+    for name, value in values.items():
+        value.name = name
+        value.shape = ir.Shape(_PER_TOKEN[:1] if name in per_text else _PER_TOKEN)
+        graph.outputs.append(value)

@@ -1,0 +1,66 @@
+"""Reduces attention softmaxes to per-token values inside the graph, so that no [batch, heads, S, S] tensor leaves it.
+
+Definitions: `kernels/reference.py`. Only real queries count, so padding does not change a text's values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from .discovery import BATCH, SEQUENCE, AttentionLayer, Layout
+from .emitter import Emitter, Term
+from .region import dims
+
+
+def attention_received(op: Emitter, layout: Layout, layers: Sequence[int]) -> ir.Value:
+    """r_j = 1/(L·H) Σ_l Σ_h Σ_{i real} P[l, h, i, j] over the chosen ``layers``: float [batch, sequence], Σ_j r_j = n."""
+    real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
+    queries = op.Unsqueeze(real, [1, 2])
+    # A product with the mask as a row vector sums over the real queries of each head.
+    per_layer = [op.MatMul(queries, _by_head(op, layout.attention[i], layout.attention[i].weights)) for i in layers]
+    total = per_layer[0] if len(layers) == 1 else op.Sum(*per_layer)
+    return per_token(op.ReduceMean(total, [1, 2], keepdims=0) * real / len(layers))
+
+
+def class_attention(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value]) -> ir.Value:
+    """a_j = 1/H Σ_h P[L, h, q, j] with q the position that the classifier reads: float [batch, sequence].
+
+    Where it reads all positions there is no such row, and a_j = r_j / n of the last layer stands for it.
+
+    Args:
+        narrowed: one-row copies of forward values (see `narrowing`); a copy of the last softmax is the row itself.
+    """
+    last = layout.attention[-1]
+    real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
+    if layout.pooling == "mean":
+        received = op.term(attention_received(op, layout, [len(layout.attention) - 1]))
+        return per_token(received / op.ReduceSum(real, [1], keepdims=1))
+    if last.weights in narrowed:
+        row = _by_head(op, last, narrowed[last.weights])
+    elif layout.pooling == "class":
+        row = op.Slice(_by_head(op, last, last.weights), [0], [1], [2])
+    else:
+        row = op.MatMul(op.Unsqueeze(_last_token(op, real), [1, 2]), _by_head(op, last, last.weights))
+    return per_token(op.ReduceMean(row, [1, 2], keepdims=0) * real)
+
+
+def per_token(term: Term) -> ir.Value:
+    """Return the value of ``term``, annotated as [batch, sequence]."""
+    term.value.shape = ir.Shape([BATCH, SEQUENCE])
+    return term.value
+
+
+def _by_head(op: Emitter, layer: AttentionLayer, weights: ir.Value) -> Term:
+    """Give attention weights four axes, where a model folds its heads into the batch."""
+    if len(dims(weights) or ()) == 4:
+        return op.term(weights)
+    return op.Reshape(weights, op.Concat([-1, layer.heads], op.Shape(weights, start=1), axis=0))
+
+
+def _last_token(op: Emitter, real: Term) -> Term:
+    """Mark the last real token of each text with 1: float [batch, sequence]."""
+    positions = op.CumSum(real, np.array(1)) * real
+    return op.Cast(op.Equal(positions, op.ReduceMax(positions, [1], keepdims=1)), to=ir.DataType.FLOAT)

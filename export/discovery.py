@@ -1,0 +1,312 @@
+"""Finds what a guarded graph is built from in any ONNX text classifier: embeddings, attention, logits, pooling, axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from ..artifact import Pooling
+from ..errors import ExportError
+from .region import Dim, constant, dims
+
+BATCH, SEQUENCE = "batch", "sequence"
+
+# What may stand between the input ids and the embedding table, and between an attention softmax and its product with
+# the values, without changing what they are.
+_SAME_IDS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_SAME_WEIGHTS = frozenset({"Cast", "Identity", "Where", "Dropout", "Mul"})
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Names that the user gives where a graph does not tell them itself; None lets discovery decide."""
+
+    input_ids: str | None = None
+    attention_mask: str | None = None
+    logits: str | None = None
+    embedding: str | None = None
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """One layer's attention.
+
+    Attributes:
+        softmax: the attention softmax itself.
+        weights: what multiplies the values, float [batch, heads, sequence, sequence] or [heads*batch, sequence,
+            sequence]; rows are queries.
+        heads: number of heads.
+        input: the hidden state that the layer reads, float [batch, sequence, hidden].
+    """
+
+    softmax: ir.Node
+    weights: ir.Value
+    heads: int
+    input: ir.Value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was found in a graph.
+
+    Attributes:
+        input_ids, attention_mask: int64 inputs [batch, sequence].
+        token_type_ids: the same, None where the graph has no such input.
+        logits: float output [batch, classes].
+        table: the word-embedding table [vocabulary, width].
+        embedding: its output, before positions and types are added, [batch, sequence, width].
+        attention: layers in forward order.
+        pooling: which positions the classifier reads.
+        pooled: the node that reads them; None where several do.
+    """
+
+    input_ids: ir.Value
+    attention_mask: ir.Value
+    token_type_ids: ir.Value | None
+    logits: ir.Value
+    table: ir.Value
+    embedding: ir.Value
+    attention: tuple[AttentionLayer, ...]
+    pooling: Pooling
+    pooled: ir.Node | None
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the word-embedding table."""
+        return _size(self.table, 0)
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return _size(self.logits, 1)
+
+    def describe(self) -> dict[str, str]:
+        """What was found, in words, for people to check."""
+        first = self.attention[0]
+        return {
+            "inputs": ", ".join(str(v.name) for v in (self.input_ids, self.attention_mask, self.token_type_ids) if v),
+            "word embeddings": f"{self.embedding.name} (table {self.table.name}, {self.vocabulary} rows)",
+            "attention": f"{len(self.attention)} layers of {first.heads} heads, first softmax {first.softmax.name}",
+            "pooling": f"{self.pooling} ({self.pooled.op_type})" if self.pooled else self.pooling,
+            "logits": f"{self.logits.name}, {self.classes} classes",
+        }
+
+
+def discover(graph: ir.Graph, hints: Hints | None = None) -> Layout:
+    """Find the parts of a classifier whose values carry shapes in which its axes are called batch and sequence.
+
+    Raises:
+        ExportError: a part is missing or ambiguous, or the graph fixes its shapes; the message says which.
+    """
+    hints = hints or Hints()
+    ids = _input(graph, hints.input_ids or "input_ids")
+    mask = _input(graph, hints.attention_mask or "attention_mask")
+    assert ids is not None
+    assert mask is not None
+    for value in (ids, mask):
+        if dims(value) != (BATCH, SEQUENCE):
+            raise ExportError(
+                f"input '{value.name}' has shape {value.shape}, expected two free axes [batch, sequence]: "
+                "export the model again with dynamic axes"
+            )
+    logits = _logits(graph, hints.logits)
+    lookup = _embedding(graph, ids, hints.embedding)
+    path = nodes_between(graph, lookup.outputs[0], logits)
+    pooling, pooled = _pooling(path)
+    table = lookup.inputs[0]
+    assert table is not None
+    return Layout(
+        input_ids=ids,
+        attention_mask=mask,
+        token_type_ids=_input(graph, "token_type_ids", needed=False),
+        logits=logits,
+        table=table,
+        embedding=lookup.outputs[0],
+        attention=_attention(lookup.outputs[0], path),
+        pooling=pooling,
+        pooled=pooled,
+    )
+
+
+def nodes_between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
+    """Nodes on a path of float values from ``start`` to ``end``, in forward order."""
+    reached = {start}
+    forward = []
+    for node in graph:
+        if any(value in reached for value in node.inputs):
+            smooth = [value for value in node.outputs if value.dtype is not None and value.dtype.is_floating_point()]
+            reached.update(smooth)
+            if smooth:
+                forward.append(node)
+    needed, path = {end}, []
+    for node in reversed(forward):
+        if any(value in needed for value in node.outputs):
+            needed.update(value for value in node.inputs if value in reached)
+            path.append(node)
+    if end not in reached:
+        raise ExportError(f"the logits '{end.name}' do not depend on the word embeddings '{start.name}'")
+    return path[::-1]
+
+
+def has_sequence(value: ir.Value) -> bool:
+    """Whether an axis of ``value`` runs over the tokens, alone or folded with another."""
+    return any(isinstance(d, str) and SEQUENCE in d for d in dims(value) or ())
+
+
+def fold(dim: Dim) -> int | None:
+    """Factor k of an axis ``k*batch`` in which heads are folded into the batch; 1 for the batch axis itself."""
+    if dim == BATCH:
+        return 1
+    match = re.fullmatch(rf"(\d+)\*{BATCH}|{BATCH}\*(\d+)", str(dim))
+    return int(match[1] or match[2]) if match else None
+
+
+def _input(graph: ir.Graph, name: str, needed: bool = True) -> ir.Value | None:
+    for value in graph.inputs:
+        if value.name == name:
+            return value
+    if needed:
+        names = ", ".join(str(value.name) for value in graph.inputs)
+        raise ExportError(f"the graph has no input '{name}', only {names}: name the right one with an option")
+    return None
+
+
+def _logits(graph: ir.Graph, name: str | None) -> ir.Value:
+    named = [value for value in graph.outputs if value.name == (name or "logits")]
+    candidates = named if named or name else list(graph.outputs)
+    if len(candidates) != 1:
+        names = ", ".join(str(value.name) for value in graph.outputs)
+        raise ExportError(f"cannot tell which output holds the logits among {names}: name it with --logits")
+    logits = candidates[0]
+    shape = dims(logits)
+    if shape is None or len(shape) != 2 or shape[0] != BATCH or not isinstance(shape[1], int) or shape[1] < 2:
+        raise ExportError(
+            f"output '{logits.name}' has shape {logits.shape}, expected [batch, classes] of a sequence classifier"
+        )
+    return logits
+
+
+def _embedding(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
+    """Find the Gather from a constant table by the token ids themselves."""
+    found = [
+        node
+        for node in graph
+        if node.op_type == "Gather" and _is_table(node.inputs[0]) and _origin(node.inputs[1]) is ids
+    ]
+    if name is not None:
+        found = [node for node in found if node.outputs[0].name == name]
+    if not found:
+        wanted = f"called '{name}'" if name else f"from a constant table by '{ids.name}'"
+        raise ExportError(f"found no word embeddings: expected a Gather {wanted}")
+    if len(found) > 1:
+        names = ", ".join(str(node.outputs[0].name) for node in found)
+        raise ExportError(f"the token ids are looked up in several tables, {names}: choose one with --embedding")
+    return found[0]
+
+
+def _is_table(value: ir.Value | None) -> bool:
+    return value is not None and ir.convenience.get_const_tensor(value) is not None and len(dims(value) or ()) == 2
+
+
+def _origin(value: ir.Value | None) -> ir.Value | None:
+    """Follow ``value`` back through ops that only retype or reshape it."""
+    while value is not None:
+        node = value.producer()
+        if node is None or node.op_type not in _SAME_IDS:
+            break
+        value = node.inputs[0]
+    return value
+
+
+def _attention(start: ir.Value, path: list[ir.Node]) -> tuple[AttentionLayer, ...]:
+    for node in path:
+        if "Attention" in node.op_type:
+            raise ExportError(
+                f"node '{node.name}' is the fused op {node.op_type}, which hides its softmax: export the model again "
+                "unoptimised, with eager attention"
+            )
+    cuts = _cuts(start, path)
+    layers = []
+    for position, node in enumerate(path):
+        if node.op_type != "Softmax" or (weights := _weights(node)) is None:
+            continue
+        shape = dims(weights) or ()
+        heads = shape[1] if len(shape) == 4 else fold(shape[0])
+        before = [value for index, value in cuts if index < position]
+        if not isinstance(heads, int):
+            raise ExportError(
+                f"cannot tell the number of heads of softmax '{node.name}' from its shape {weights.shape}"
+            )
+        layers.append(AttentionLayer(node, weights, heads, before[-1]))
+    if not layers:
+        raise ExportError(
+            "found no softmax over [..., sequence, sequence] that multiplies values: no attention to read"
+        )
+    return tuple(layers)
+
+
+def _weights(softmax: ir.Node) -> ir.Value | None:
+    """Return what multiplies the values, if ``softmax`` is attention: looks through masking and reshaping."""
+    value = softmax.outputs[0]
+    shape = dims(value) or ()
+    if len(shape) not in (3, 4) or shape[-2:] != (SEQUENCE, SEQUENCE):
+        return None
+    while not _multiplies(value):
+        following = [node for node, _ in value.uses() if node.op_type in _SAME_WEIGHTS]
+        if not following:
+            return None
+        value = following[0].outputs[0]
+    return value
+
+
+def _multiplies(value: ir.Value) -> bool:
+    """Whether ``value``, perhaps reshaped, is the left factor of a matrix product."""
+    reshaped = [node.outputs[0] for node, _ in value.uses() if node.op_type == "Reshape"]
+    return any(node.op_type == "MatMul" and i == 0 for v in (value, *reshaped) for node, i in v.uses())
+
+
+def _cuts(start: ir.Value, path: list[ir.Node]) -> list[tuple[int, ir.Value]]:
+    """Hidden states [batch, sequence, width] that everything on the path passes through, with their positions."""
+    inside = {value for node in path for value in node.outputs}
+    last_use = {value: index for index, node in enumerate(path) for value in node.inputs if value is not None}
+    found, open_until = [(-1, start)], last_use[start]
+    for index, node in enumerate(path):
+        value = node.outputs[0]
+        shape = dims(value) or ()
+        if open_until <= index and len(shape) == 3 and shape[:2] == (BATCH, SEQUENCE):
+            found.append((index, value))
+        open_until = max([open_until, *(last_use[v] for v in node.outputs if v in last_use and v in inside)])
+    return found
+
+
+def _pooling(path: list[ir.Node]) -> tuple[Pooling, ir.Node | None]:
+    """Classify the node at which the sequence axis goes."""
+    pools = list(_frontier(path))
+    if len(pools) != 1:
+        return "mean", None
+    (node,) = pools
+    if node.op_type in ("Gather", "Slice"):
+        position = constant(node.inputs[1])
+        if position is None:
+            return "last", node
+        if position.size == 1 and int(position.item()) == 0:
+            return "class", node
+        raise ExportError(f"node '{node.name}' reads a fixed position other than the first, which padding would move")
+    return ("last" if node.op_type in ("GatherND", "GatherElements") else "mean"), node
+
+
+def _frontier(path: list[ir.Node]) -> Iterator[ir.Node]:
+    on_path = {value for node in path for value in node.outputs}
+    for node in path:
+        from_tokens = any(v is not None and v in on_path and has_sequence(v) for v in node.inputs)
+        if from_tokens and not has_sequence(node.outputs[0]):
+            yield node
+
+
+def _size(value: ir.Value, axis: int) -> int:
+    size = (dims(value) or ())[axis]
+    assert isinstance(size, int), f"axis {axis} of {value.name} is not fixed"
+    return size

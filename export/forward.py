@@ -1,0 +1,184 @@
+"""The plain forward pass of a transformers sequence classifier as an ONNX graph with dynamic batch and sequence."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from ..errors import ExportError, InputError, require
+
+OPSET = 20
+_EXAMPLE = (3, 11)  # an odd shape: a dimension baked in by mistake cannot equal one of the model's
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A PyTorch classifier loaded from a checkpoint folder, in float32 and evaluation mode.
+
+    Attributes:
+        classes: number of logits.
+        max_tokens: longest sequence its position embeddings allow.
+        vocabulary: rows of the word-embedding table.
+    """
+
+    module: Any
+    family: str
+    classes: int
+    max_tokens: int
+    vocabulary: int
+
+
+def load_source(model_dir: Path) -> SourceModel:
+    """Load a sequence classifier from safetensors, without remote code, with eager attention.
+
+    Raises:
+        InputError: the folder is missing, holds pickled weights only, or is not a trained sequence classifier.
+    """
+    transformers = require("transformers", "export")
+    _check_folder(model_dir)
+    try:
+        with _quiet():
+            module, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+                model_dir,
+                attn_implementation="eager",
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"cannot load '{model_dir}' as a sequence classifier: {reason}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"'{model_dir}' has no weights for {missing[0]} ({len(missing)} missing): expected a trained classifier"
+        )
+    module.eval()
+    config = module.config
+    kind = config.problem_type
+    if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
+        raise InputError(f"'{model_dir}' gives {kind or 'one number'}, expected one label out of several classes")
+    return SourceModel(
+        module,
+        config.model_type,
+        config.num_labels,
+        max_positions(module),
+        module.get_input_embeddings().num_embeddings,
+    )
+
+
+def max_positions(module: Any) -> int:
+    """Longest sequence, special tokens included.
+
+    RoBERTa and its kin number positions from the padding index + 1, so that many rows of the table are never reached.
+    """
+    for name, part in module.named_modules():
+        if name.endswith(("position_embeddings", ".wpe")) and isinstance(part, nn.Embedding):
+            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+    return int(module.config.max_position_embeddings)
+
+
+def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Model:
+    """Trace the classifier into a graph ``input_ids, attention_mask[, token_type_ids] -> logits``.
+
+    Raises:
+        ExportError: the tracer cannot follow the model, or the model takes no token types.
+    """
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if token_type_ids else [])]
+    if token_type_ids and not getattr(source.module.config, "type_vocab_size", 0):
+        raise ExportError(f"{source.family} models take no token_type_ids: leave --token-type-ids out")
+    ids = torch.randint(0, source.vocabulary, _EXAMPLE, generator=torch.Generator().manual_seed(0))
+    if (padding := source.module.config.pad_token_id) is not None:
+        ids[ids == padding] = (padding + 1) % source.vocabulary
+    mask = torch.ones_like(ids)
+    mask[1, _EXAMPLE[1] // 2 :] = 0
+    example = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                _Logits(source.module, names),
+                tuple(example[name] for name in names),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=(tuple(axes for _ in names),),
+                input_names=names,
+                output_names=["logits"],
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ExportError(f"PyTorch cannot trace this {source.family} model: {reason}") from error
+    assert program is not None
+    model: ir.Model = program.model
+    return model
+
+
+class _Logits(nn.Module):
+    """The classifier with positional inputs in a fixed order and the logits as its only output."""
+
+    def __init__(self, module: Any, names: list[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        # A cache would make a decoder's keys and values outputs of the trace.
+        extra = {"use_cache": False} if hasattr(self.module.config, "use_cache") else {}
+        logits: Tensor = self.module(**dict(zip(self.names, inputs, strict=True)), **extra).logits
+        return logits
+
+
+def _check_folder(model_dir: Path) -> None:
+    if not (model_dir / "config.json").is_file():
+        raise InputError(f"no model at '{model_dir}': expected a folder with config.json and model.safetensors")
+    if not any(model_dir.glob("*.safetensors")):
+        if any(model_dir.glob("*.bin")):
+            raise InputError(
+                f"'{model_dir}' holds pickled weights (.bin), which can run code when read: convert them where you "
+                "trust them, with model.save_pretrained(folder, safe_serialization=True)"
+            )
+        raise InputError(f"no weights in '{model_dir}': expected model.safetensors")
+    try:
+        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"'{model_dir / 'config.json'}' is not valid JSON: {error}") from error
+    names = config.get("architectures") or []
+    if not any(name.endswith("ForSequenceClassification") for name in names):
+        found = ", ".join(names) or "nothing"
+        raise InputError(
+            f"'{model_dir}' is not a sequence classifier: config.json names {found}, train a classifier first"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the tracer's and the loader's chatter, which hides our own progress; errors still come as exceptions."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "transformers")]
+    levels = [logger.level for logger in loggers]
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
