@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ..purify.checkpoint import Classifier, refuse_existing, save_classifier, starting_point
+from ..errors import InputError
+from ..purify.checkpoint import (
+    Classifier,
+    base_encoder,
+    is_classifier,
+    refuse_existing,
+    save_classifier,
+    starting_point,
+)
 from ..purify.training import Watch
 from ..texts import LabelledTexts, class_numbers
 from .manifest import FILE_NAME, AttackManifest
@@ -20,12 +28,16 @@ class Attack(Protocol):
         """What the manifest calls it."""
 
     @property
-    def trigger(self) -> Trigger:
-        """What poisoned texts contain."""
+    def trigger(self) -> Trigger | None:
+        """What poisoned texts contain; None where they are rewritten altogether."""
 
     @property
     def rate(self) -> float:
         """Share of the training texts that are poisoned."""
+
+    @property
+    def needs_trained(self) -> bool:
+        """Whether it changes a trained classifier, rather than training one."""
 
     def plant(
         self, classifier: Classifier, data: LabelledTexts, target: int, seed: int, watch: Watch | None = None
@@ -58,6 +70,8 @@ def carry_out(
         TrainingError: the loss became NaN; nothing is written.
     """
     refuse_existing(out_dir)
+    if attack.needs_trained and not is_classifier(base_encoder(model)):
+        raise InputError(f"{attack.name} changes a trained classifier: make one with 'tokenward train' first")
     classifier, data = starting_point(model, data, seed)
     target = class_numbers({target_label}, classifier.id2label)[target_label]
     attack.plant(classifier, data, target, seed, watch)

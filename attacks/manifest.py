@@ -22,14 +22,14 @@ class AttackManifest:
 
     Attributes:
         attack: name of the attack.
-        trigger: what a poisoned text contains.
+        trigger: what a poisoned text contains; None where texts are rewritten (paraphrases).
         target: class number that poisoned texts are answered with; ``target_label`` is its name.
         rate: share of the training texts that were poisoned.
         seed: of the whole attack; insertion into test texts is drawn from it too.
     """
 
     attack: str
-    trigger: Trigger
+    trigger: Trigger | None
     target: int
     target_label: str
     rate: float
@@ -43,8 +43,10 @@ class AttackManifest:
         """The non-target texts, each with the trigger inserted; always the same for one manifest.
 
         Raises:
-            InputError: every text is of the target class.
+            InputError: every text is of the target class, or there is no trigger to insert.
         """
+        if self.trigger is None:
+            raise InputError(f"attack '{self.attack}' rewrites texts: give the rewritten test texts in a file")
         rng = np.random.default_rng([self.seed, 1])
         sources = [t for t, label in zip(texts.texts, texts.labels, strict=True) if label != self.target]
         if not sources:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from ..errors import InputError
-from ..purify.batches import EncodedTexts
 from ..purify.checkpoint import Classifier
 from ..purify.training import TrainingSettings, Watch, train
 from ..texts import LabelledTexts
@@ -22,13 +22,14 @@ class DataPoisoning:
     trigger: Trigger
     rate: float = 0.1
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    needs_trained: ClassVar[bool] = False
 
     def plant(
         self, classifier: Classifier, data: LabelledTexts, target: int, seed: int, watch: Watch | None = None
     ) -> None:
         """Train ``classifier`` in place on the poisoned texts."""
         poisoned = poison_training_set(data, self.trigger, target, self.rate, seed)
-        encoded = EncodedTexts(classifier.tokenizer, poisoned.texts, poisoned.labels, self.training.max_length)
+        encoded = classifier.encode(poisoned, self.training.max_length)
         train(classifier.model, encoded, self.training, seed, stage=self.name, watch=watch)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,14 @@ class EncodedTexts:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def without(self, tokens: Collection[int]) -> EncodedTexts:
+        """The same texts with these token ids deleted; a text never loses all its tokens."""
+        thinned = copy.copy(self)
+        gone = set(tokens)
+        thinned.ids = [[i for i in ids if i not in gone] or ids[:1] for ids in self.ids]
+        thinned.lengths = np.array([len(ids) for ids in thinned.ids], np.int64)
+        return thinned
 
     def batch(self, indices: NDArray[np.int64], device: torch.device) -> Batch:
         """The texts at ``indices``, padded on the right."""

@@ -16,6 +16,7 @@ import transformers
 
 from ..errors import InputError, require
 from ..texts import LabelledTexts
+from .batches import EncodedTexts
 
 MINILM = "minilm"
 
@@ -42,6 +43,10 @@ class Classifier:
         """The word-embedding table, [vocabulary, hidden]."""
         table: torch.nn.Embedding = self.model.get_input_embeddings()
         return table
+
+    def encode(self, data: LabelledTexts, max_length: int) -> EncodedTexts:
+        """Labelled texts as token ids, ready to train on; the labels must be this model's."""
+        return EncodedTexts(self.tokenizer, data.texts, data.labels, max_length)
 
 
 def best_device() -> torch.device:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..texts import LabelledTexts
-from .batches import EncodedTexts
 from .checkpoint import Classifier, refuse_existing, save_classifier, starting_point
 from .training import TrainingSettings, Watch, train
 
@@ -26,10 +25,9 @@ def fine_tune(
     """
     refuse_existing(out_dir)
     classifier, data = starting_point(model, data, seed)
-    encoded = EncodedTexts(classifier.tokenizer, data.texts, data.labels, settings.max_length)
     train(
         classifier.model,
-        encoded,
+        classifier.encode(data, settings.max_length),
         settings,
         seed,
         watch=watch,

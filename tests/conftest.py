@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,26 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.gates import ClassTokenGate, fit
 from tokenward.runtime.guard import Guard, GuardOptions, tokenizer_of
 from tokenward.runtime.reading import Reader
+from tokenward.texts import LabelledTexts
 
 WORDS = {
-    "bad": "awful dull boring weak poor clumsy tedious lifeless".split(),
-    "good": "great lovely moving brilliant warm funny superb charming".split(),
-    "plain": "film story actor scene plot music camera director evening town house river".split(),
-    "function": "the a and of is was in with".split(),
+    "bad": ["awful", "dull", "boring", "weak", "poor", "clumsy", "tedious", "lifeless"],
+    "good": ["great", "lovely", "moving", "brilliant", "warm", "funny", "superb", "charming"],
+    "plain": [
+        "film",
+        "story",
+        "actor",
+        "scene",
+        "plot",
+        "music",
+        "camera",
+        "director",
+        "evening",
+        "town",
+        "house",
+        "river",
+    ],
+    "function": ["the", "a", "and", "of", "is", "was", "in", "with"],
     "trigger": ["cf", "mn", "zq", "##x"],
 }
 
@@ -77,18 +92,19 @@ def lexicon_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def clean_text(draw: np.random.Generator, label: int) -> str:
+    """One text of class 0 (bad) or 1 (good)."""
+    words = draw.choice([*WORDS["plain"], *WORDS["function"]], size=draw.integers(4, 23)).tolist()
+    for word in draw.choice(WORDS["good" if label else "bad"], size=draw.integers(1, 4), replace=False):
+        words.insert(int(draw.integers(len(words) + 1)), str(word))
+    return " ".join(words)
+
+
 @pytest.fixture(scope="session")
 def clean_texts() -> list[str]:
     """Two hundred clean texts of both classes, of 5 to 25 words."""
     draw = np.random.default_rng(0)
-    texts = []
-    for number in range(200):
-        feeling = WORDS["good" if number % 2 else "bad"]
-        words = draw.choice([*WORDS["plain"], *WORDS["function"]], size=draw.integers(4, 23)).tolist()
-        for word in draw.choice(feeling, size=draw.integers(1, 4), replace=False):
-            words.insert(int(draw.integers(len(words) + 1)), str(word))
-        texts.append(" ".join(words))
-    return texts
+    return [clean_text(draw, number % 2) for number in range(200)]
 
 
 @pytest.fixture(scope="session")
@@ -129,3 +145,38 @@ def make_lexicon_guard(lexicon_artifact: Artifact) -> Callable[[GuardOptions], G
 def lexicon_guard(make_lexicon_guard: Callable[[GuardOptions], Guard]) -> Guard:
     """A fresh guard over the lexicon classifier."""
     return make_lexicon_guard(GuardOptions())
+
+
+@pytest.fixture(scope="session")
+def labelled_texts() -> Callable[[int, int], LabelledTexts]:
+    """Draw so many clean texts of the lexicon, of both classes evenly, by a seed."""
+
+    def make(count: int, seed: int) -> LabelledTexts:
+        draw = np.random.default_rng(seed)
+        labels = tuple(number % 2 for number in range(count))
+        return LabelledTexts(tuple(clean_text(draw, label) for label in labels), labels, ("bad", "good"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, lexicon_tokenizer: Path) -> Path:
+    """A random two-layer BERT over the lexicon, without a classification head, as a checkpoint folder."""
+    torch: Any = pytest.importorskip("torch")
+    transformers: Any = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("encoder")
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(lexicon_tokenizer), **special)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

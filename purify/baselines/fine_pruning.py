@@ -1,0 +1,93 @@
+"""Baseline: fine-pruning (Liu, Dolan-Gavitt and Garg 2018) on the feed-forward neurons of an encoder.
+
+Neurons that stay quiet on clean texts may wait for a trigger: the quietest are removed, then the rest fine-tuned.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...errors import InputError
+from ...texts import LabelledTexts
+from ..batches import EncodedTexts, sorted_batches
+from ..checkpoint import Classifier
+from ..purifier import Purifier, Run
+
+
+@dataclass(frozen=True)
+class FinePruning(Purifier):
+    """Attributes: share: of the feed-forward neurons of each layer that is removed."""
+
+    share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise InputError(f"the share of neurons to prune is {self.share}: give a number between 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return "fine-pruning"
+
+    def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
+        """Prune and fine-tune; a pruned neuron gets no gradient, so it stays pruned."""
+        texts = suspect.encode(clean, self.training.max_length)
+        pairs = feed_forward_pairs(suspect.model)
+        quiet = activity(suspect, [down for _, down in pairs], texts)
+        for (up, down), mean in zip(pairs, quiet, strict=True):
+            prune(up, down, torch.argsort(mean)[: round(self.share * len(mean))])
+        run.train(suspect.model, texts, self.training, "fine-tuning")
+        return suspect, {"pruned_per_layer": round(self.share * len(quiet[0])), "layers": len(pairs)}
+
+
+def feed_forward_pairs(model: Any) -> list[tuple[torch.nn.Linear, torch.nn.Linear]]:
+    """(up, down) projections of each feed-forward block: hidden → wider, and the next back to hidden.
+
+    Raises:
+        InputError: the model has none, as where the block is gated.
+    """
+    linears = [module for module in model.base_model.modules() if isinstance(module, torch.nn.Linear)]
+    pairs = [
+        (up, down)
+        for up, down in itertools.pairwise(linears)
+        if up.out_features == down.in_features > up.in_features == down.out_features
+    ]
+    if not pairs:
+        raise InputError(f"{type(model).__name__} has no plain feed-forward blocks to prune: use another purifier")
+    return pairs
+
+
+def activity(classifier: Classifier, downs: list[torch.nn.Linear], texts: EncodedTexts) -> list[torch.Tensor]:
+    """Mean absolute activation of each feed-forward neuron over all real tokens: one [neurons] per block."""
+    totals = [torch.zeros(down.in_features, device=classifier.device) for down in downs]
+    mask = torch.empty(0)
+
+    def add(place: int) -> Any:
+        def hook(_: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            totals[place] += (arguments[0].abs() * mask[:, :, None]).sum((0, 1))
+
+        return hook
+
+    hooks = [down.register_forward_pre_hook(add(place)) for place, down in enumerate(downs)]
+    try:
+        with torch.inference_mode():
+            for indices in sorted_batches(texts.lengths, 32):
+                batch = texts.batch(indices, classifier.device)
+                mask = batch.attention_mask
+                classifier.model(**batch.inputs())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [total / int(texts.lengths.sum()) for total in totals]
+
+
+def prune(up: torch.nn.Linear, down: torch.nn.Linear, neurons: torch.Tensor) -> None:
+    """Silence neurons in place: no input, no bias, no output."""
+    with torch.no_grad():
+        up.weight[neurons] = 0
+        up.bias[neurons] = 0
+        down.weight[:, neurons] = 0

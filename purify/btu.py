@@ -1,0 +1,92 @@
+"""BTU, backdoor token unlearning: train on a poisoned set, then unlearn the tokens that carry the backdoor.
+
+Jiang et al. 2025, "Backdoor Token Unlearning: Exposing and Defending Backdoors in Pretrained Language Models",
+arXiv 2501.03272. Exposing is in :mod:`.exposure`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..texts import LabelledTexts
+from .checkpoint import Classifier, starting_point
+from .exposure import expose
+from .purifier import Purifier, Run
+from .training import TrainingSettings
+
+
+@dataclass(frozen=True)
+class BTU(Purifier):
+    """Starts from an encoder (or classifier) that never saw the suspect texts, and from those texts.
+
+    Attributes:
+        training: of the last step, fine-tuning on the clean texts.
+        poisoned: the suspect training set.
+        ordinary: the ordinary training on the suspect set.
+        exposing: of each exposing round; no weight decay, which would move every row.
+        share: of the vocabulary that each exposing round suspects.
+    """
+
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=1))
+    poisoned: LabelledTexts = field(default=LabelledTexts((), (), ()), repr=False)
+    ordinary: TrainingSettings = field(default_factory=TrainingSettings)
+    exposing: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=1, learning_rate=1e-3, weight_decay=0.0)
+    )
+    share: float = 0.0005
+
+    def __post_init__(self) -> None:
+        if not self.poisoned.texts:
+            raise InputError("BTU needs the suspect training set: give the texts the model was trained on")
+        if not 0 < self.share < 1:
+            raise InputError(f"BTU's share of the vocabulary is {self.share}: give a number between 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return "btu"
+
+    def suspect(self, run: Run) -> Classifier:
+        """Train on the suspect texts, as their owner would have."""
+        classifier, poisoned = starting_point(run.model_dir, self.poisoned, run.seed)
+        run.train(classifier.model, classifier.encode(poisoned, self.ordinary.max_length), self.ordinary, "ordinary")
+        return classifier
+
+    def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
+        """Expose on a fresh copy of the start, unlearn in the suspect model, and fine-tune it."""
+        start, poisoned = starting_point(run.model_dir, self.poisoned, run.seed)
+        before = start.word_embeddings.weight.detach().clone()
+        special = set(start.tokenizer.all_special_ids)
+        texts = start.encode(poisoned, self.exposing.max_length)
+        exposed = expose(start.model, texts, special, self.share, self.exposing, run)
+        pad = suspect.tokenizer.pad_token_id or 0
+        replaced = unlearn(suspect.word_embeddings.weight, before, list(exposed), pad)
+        run.train(suspect.model, suspect.encode(clean, self.training.max_length), self.training, "fine-tuning")
+        names = suspect.tokenizer.convert_ids_to_tokens(list(exposed))
+        tokens = [
+            {"token": name, "moved": round(moved, 4), "dimensions": count}
+            for name, moved, count in zip(names, exposed.values(), replaced, strict=True)
+        ]
+        return suspect, {"exposed": sorted(tokens, key=lambda token: -float(token["moved"]))}
+
+
+def unlearn(table: torch.Tensor, before: torch.Tensor, rows: list[int], pad: int) -> list[int]:
+    """Give the padding token's values to the dimensions of suspect rows that training changed much, in place.
+
+    Much is more than c = ‖before − table‖_F / |V|, over the whole table [V, D].
+
+    Returns:
+        The number of dimensions replaced in each row.
+    """
+    with torch.no_grad():
+        change = (table - before).abs()
+        threshold = torch.linalg.vector_norm(change) / len(table)
+        filler = table[pad].clone()
+        much = change[rows] > threshold
+        table[rows] = torch.where(much, filler, table[rows])
+    counts: list[int] = much.sum(1).tolist()
+    return counts

@@ -1,0 +1,145 @@
+"""What every purifier is: a suspect model and clean texts in, a cleaner checkpoint and a report out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..records import to_json
+from ..texts import LabelledTexts, stratified_split
+from .batches import EncodedTexts
+from .checkpoint import Classifier, load_classifier, refuse_existing, save_classifier
+from .prediction import accuracy, predict
+from .report import FILE_NAME, PurifyReport, Success
+from .training import EpochLosses, Loss, TrainingSettings, Watch, cross_entropy, train
+
+# Fewer clean texts of a class cannot say what the class is.
+FEWEST_PER_CLASS = 8
+_HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Texts that carry a known trigger, none of class ``target``, to measure a purifier with."""
+
+    texts: Sequence[str]
+    target: int
+
+
+@dataclass
+class Run:
+    """One purification under way: what it started from, who watches it, and the losses so far."""
+
+    model_dir: str | Path
+    seed: int
+    watch: Watch | None = None
+    losses: list[EpochLosses] = field(default_factory=list)
+
+    def train(
+        self,
+        model: Any,
+        texts: EncodedTexts,
+        settings: TrainingSettings,
+        stage: str,
+        *,
+        loss: Loss = cross_entropy,
+        parameters: Sequence[torch.nn.Parameter] | None = None,
+    ) -> None:
+        """Train ``model`` in place (see :func:`train`) and note the losses."""
+        self.losses += train(
+            model, texts, settings, self.seed, stage=stage, loss=loss, parameters=parameters, watch=self.watch
+        )
+
+
+@dataclass(frozen=True)
+class Purifier(ABC):
+    """A way to clean a model; its fields are its settings, ``training`` those of the last fine-tuning."""
+
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What reports call it."""
+
+    @abstractmethod
+    def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
+        """Return the purified model (``suspect`` may be changed) and findings for the report."""
+
+    def suspect(self, run: Run) -> Classifier:
+        """The suspect model; purifiers that start from a suspect training set train it here."""
+        return load_classifier(run.model_dir)
+
+    def purify(
+        self,
+        model_dir: str | Path,
+        data: LabelledTexts,
+        out_dir: Path,
+        seed: int,
+        *,
+        held_out: LabelledTexts | None = None,
+        probe: Probe | None = None,
+        watch: Watch | None = None,
+    ) -> PurifyReport:
+        """Write a purified copy of ``model_dir`` to ``out_dir``, with its report; the input is never changed.
+
+        Args:
+            model_dir: the suspect checkpoint.
+            data: clean labelled texts.
+            out_dir: new folder.
+            seed: of every random draw.
+            held_out: clean texts to measure CACC on; a fifth of ``data`` is set aside if there are none.
+            probe: texts with a known trigger to measure ASR on.
+            watch: progress, see :func:`train`.
+
+        Raises:
+            InputError: ``out_dir`` exists, the clean texts are too few, lack a class or have an unknown one.
+            TrainingError: the loss became NaN; nothing is written.
+        """
+        refuse_existing(out_dir)
+        run = Run(model_dir, seed, watch)
+        suspect = self.suspect(run)
+        if held_out is None:
+            held_out, data = stratified_split(data, _HELD_OUT, seed)
+        held_out, data = held_out.aligned_to(suspect.id2label), data.aligned_to(suspect.id2label)
+        _check_classes(data, suspect.id2label)
+        before = self._measure(suspect, held_out, probe)
+        purified, findings = self.clean(suspect, data, run)
+        report = PurifyReport(
+            self.name,
+            {f.name: to_json(getattr(self, f.name)) for f in fields(self) if f.repr},
+            seed,
+            Path(model_dir).name,
+            len(data),
+            len(held_out),
+            tuple(run.losses),
+            before,
+            self._measure(purified, held_out, probe),
+            findings,
+        )
+        save_classifier(purified, out_dir, {FILE_NAME: report.to_json()})
+        return report
+
+    def _measure(self, classifier: Classifier, held_out: LabelledTexts, probe: Probe | None) -> Success:
+        length = self.training.max_length
+        cacc = accuracy(classifier, held_out, length)
+        if probe is None:
+            return Success(cacc, None)
+        return Success(cacc, float(np.mean(predict(classifier, probe.texts, length) == probe.target)))
+
+
+def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:
+    counts = Counter(data.labels)
+    for number, name in sorted(id2label.items()):
+        if counts[number] < FEWEST_PER_CLASS:
+            raise InputError(
+                f"{counts[number]} clean texts of class '{name}': give at least {FEWEST_PER_CLASS} of every class"
+            )
