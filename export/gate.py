@@ -49,7 +49,9 @@ def gate_rows(graph: ir.Graph, gated: Sequence[Gated], rows: ir.Value, kept: Ite
     index = outer.Reshape(outer.NonZero(rows), [-1]).value
 
     cut = _RowCut(graph, op, index)
-    sources = {value: cut(value) for node in inside for value in node.inputs if value and value.producer() not in inside}
+    sources = {
+        value: cut(value) for node in inside for value in node.inputs if value and value.producer() not in inside
+    }
     order = [node for node in graph if node in inside]
     graph.remove(order)
     for node in order:
@@ -60,9 +62,7 @@ def gate_rows(graph: ir.Graph, gated: Sequence[Gated], rows: ir.Value, kept: Ite
             value.shape = None  # its `batch` would now mean two sizes, and buffers are reused by that name
         body.append(node)
     scatter_at = op.Unsqueeze(index, [1])
-    body.outputs.extend(
-        op.ScatterND(item.skipped, scatter_at, item.value).value for item in gated
-    )
+    body.outputs.extend(op.ScatterND(item.skipped, scatter_at, item.value).value for item in gated)
 
     skipped = ir.Graph([], [], nodes=[], name="no_rows")
     keep = Emitter(skipped, constants=graph, prefix="skipped")
@@ -173,4 +173,6 @@ def _measures_batch(node: ir.Node) -> bool:
     if shape is None:
         return True
     end = node.attributes.get_int("end", len(shape))
-    return any(isinstance(dim, str) and BATCH in dim or dim is None for dim in shape[node.attributes.get_int("start", 0) : end])
+    return any(
+        isinstance(dim, str) and BATCH in dim or dim is None for dim in shape[node.attributes.get_int("start", 0) : end]
+    )

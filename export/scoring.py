@@ -59,7 +59,8 @@ def score(op: Emitter, ids: ir.Value, scored: ir.Value, received: ir.Value, sali
     same_id = op.Equal(op.Unsqueeze(ids, [2]), op.Unsqueeze(ids, [1]))
     same = op.And(same_id, op.Unsqueeze(usable, [1]))
     highest_r, highest_s = (
-        op.ReduceMax(op.Where(same, op.Unsqueeze(value, [1]), _LOWEST), [2], keepdims=0) for value in (received, salient)
+        op.ReduceMax(op.Where(same, op.Unsqueeze(value, [1]), _LOWEST), [2], keepdims=0)
+        for value in (received, salient)
     )
     mean_r, mean_s = _mean(op, received, usable), _mean(op, salient, usable)
     moved = op.Greater(mean_s, 0.0)

@@ -1,0 +1,93 @@
+"""What an artifact takes over from a checkpoint folder: configuration, tokenizer, where the weights came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from ..artifact import file_sha256
+from ..errors import InputError, require
+
+_TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+PURIFICATION = "purify.json"
+
+
+def write_tokenizer(source: Path, target: Path) -> Tokenizer:
+    """Copy the fast tokenizer, converting a slow one where transformers can; return it.
+
+    Raises:
+        InputError: there is no tokenizer that has a fast form.
+    """
+    if (source / "tokenizer.json").is_file():
+        shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
+    else:
+        transformers = require("transformers", "export")
+        try:
+            slow = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+            slow.backend_tokenizer.save(str(target / "tokenizer.json"))
+        except Exception as error:  # whatever a converter meets in a vocabulary file
+            raise InputError(
+                f"'{source}' has no tokenizer.json and none can be made from its files: save a fast tokenizer there"
+            ) from error
+    for name in _TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    try:
+        return Tokenizer.from_file(str(target / "tokenizer.json"))
+    except Exception as error:  # the library raises bare Exception for whatever is wrong with a file
+        raise InputError(f"'{source / 'tokenizer.json'}' is not a fast tokenizer's description") from error
+
+
+def write_config(config: dict[str, Any], target: Path, labels: Sequence[str]) -> None:
+    """Write ``config.json`` with these class names."""
+    named = {
+        **config,
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+    (target / "config.json").write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+
+
+def class_names(config: dict[str, Any], classes: int, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Class names in the order of the logits: those ``wanted``, else the model's own.
+
+    Raises:
+        InputError: their number is not that of the logits, or two are equal.
+    """
+    own = config.get("id2label") or {}
+    names = tuple(wanted or (str(own.get(str(i), own.get(i, f"LABEL_{i}"))) for i in range(classes)))
+    if len(names) != classes:
+        raise InputError(f"{len(names)} labels for a model with {classes} classes: name each class once")
+    if len(set(names)) < classes:
+        raise InputError("two classes have one name: give each its own with --labels")
+    return names
+
+
+def weights_sha256(files: Sequence[Path]) -> str:
+    """One digest of the weight files, in the order of their names."""
+    if len(files) == 1:
+        return file_sha256(files[0])
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{file_sha256(path)}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
+def purification(source: Path) -> dict[str, Any] | None:
+    """The purifier's report, if it left one beside the weights."""
+    path = source / PURIFICATION
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"'{path}' is not valid JSON: {error}") from error
+    if not isinstance(report, dict):
+        raise InputError(f"'{path}' is not a purification report: remove it or purify again")
+    return report
