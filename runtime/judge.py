@@ -17,7 +17,7 @@ from .budget import Budget
 from .confirmation import Confirmer, Outcome, flip
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .gates import AnomalyGate, Gate, Score, excess
-from .reading import Asking, Reading
+from .reading import PER_TOKEN, Asking, Reading
 from .spans import Offsets
 from .verdict import Mode, TokenScore, Verdict
 
@@ -36,7 +36,7 @@ class Judge:
         self, labels: Sequence[str], gates: Sequence[tuple[Gate, GateFit]], confirmer: Confirmer | None, budget: Budget
     ) -> None:
         self._labels = labels
-        self._gates = gates
+        self.gates = gates
         self._confirmer = confirmer
         self._budget = budget
 
@@ -44,7 +44,7 @@ class Judge:
         """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
         if explain:
             return NEVER_SKIP
-        thresholds = [fit.threshold for gate, fit in self._gates if isinstance(gate, AnomalyGate)]
+        thresholds = [fit.threshold for gate, fit in self.gates if isinstance(gate, AnomalyGate)]
         return ALWAYS_SKIP if mode == "off" or not thresholds else thresholds[0]
 
     def judge(self, reading: Reading, mode: Mode, explain: bool = False) -> Asking[Verdict]:
@@ -68,7 +68,7 @@ class Judge:
     def _weigh(self, reading: Reading) -> tuple[Score, GateFit, float]:
         """The opinion of the gate that finds the text most suspicious, and by how much it exceeds its threshold."""
         opinions = []
-        for gate, fit in self._gates:
+        for gate, fit in self.gates:
             score = gate.score(reading)
             opinions.append((score, fit, excess(score, len(reading.encoding), fit)))
         return max(opinions, key=lambda opinion: opinion[2])
@@ -149,9 +149,6 @@ def _token_scores(reading: Reading) -> tuple[TokenScore, ...]:
     scores = []
     for position in (encoding.words >= 0).nonzero()[0]:
         start, end = int(encoding.starts[position]), int(encoding.ends[position])
-        values = [
-            float(outputs[name][position]) if name in outputs else None
-            for name in ("class_attention", "attention_received", "saliency", "token_scores")
-        ]
+        values = [float(outputs[name][position]) if name in outputs else None for name in PER_TOKEN]
         scores.append(TokenScore(reading.text[start:end], start, end, *values))
     return tuple(scores)

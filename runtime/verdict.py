@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -95,5 +96,8 @@ class Verdict:
         return self.probabilities[self.label]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with ``score`` as a transformers pipeline would give it."""
-        return {"label": self.label, "score": self.score, **asdict(self)}
+        """Plain JSON values, with ``score`` as a transformers pipeline would give it; no number where none is finite."""
+        fields = asdict(self)
+        for token in fields["tokens"] or ():
+            token.update((k, None) for k, v in token.items() if isinstance(v, float) and not math.isfinite(v))
+        return {"label": self.label, "score": self.score, **fields}
