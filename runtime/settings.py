@@ -1,0 +1,165 @@
+"""Every setting of the server, once: the command line, the environment and a YAML file give them the same names.
+
+``--max-texts 8``, ``TOKENWARD_MAX_TEXTS=8`` and ``max_texts: 8`` in the file that ``--config`` names are the same; the
+command line goes before the environment, and the environment before the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliPositionalArg,
+    CliSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from ..errors import InputError
+from .batching import BatchingOptions
+from .confirmation import Fallback
+from .guard import GuardOptions
+from .verdict import Mode
+
+
+class ServeSettings(BaseSettings):
+    """What ``tokenward serve`` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="TOKENWARD_", extra="forbid", frozen=True)
+
+    # Required, but argparse must not insist: the environment or the file may give it.
+    artifact: CliPositionalArg[Path] = Field(Path(), validate_default=True, description="Calibrated artifact folder.")
+    config: Path | None = Field(None, description="YAML file with settings.")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes, each with a model of its own.")
+    model_name: str = Field("tokenward", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Name under /v2.")
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field("info", description="Least to log.")
+
+    mode: Mode = Field("enforce", description="What requests get that do not say a mode.")
+    lock_mode: bool = Field(False, description="Refuse requests that ask for another mode.")
+    gates: str = Field("", description="Gates that raise suspicion, comma between them; empty: the preset's.")
+    suspects: int = Field(GuardOptions.suspects, ge=1, le=16, description="Words tried per text and round.")
+    fallback: Fallback = Field(GuardOptions.fallback, description="When the budget for second looks is spent.")
+    budget_share: float = Field(GuardOptions.budget_share, ge=0, description="Second-look tokens per token served.")
+    budget_burst: int = Field(GuardOptions.budget_burst, ge=0, description="Most second-look tokens saved up.")
+    cache_capacity: int = Field(GuardOptions.cache_capacity, ge=0, description="Outcomes of transplants remembered.")
+    cache_file: Path | None = Field(None, description="Keep those outcomes in this file between runs.")
+
+    threads: int = Field(GuardOptions.threads, ge=0, description="Threads of the engine; 0: one per core.")
+    token_budget: int = Field(GuardOptions.token_budget, ge=1, description="Most padded tokens in a micro-batch.")
+    max_wait_ms: float = Field(
+        BatchingOptions.max_wait * 1000, ge=0, le=1000, description="Most a text waits for batch mates while idle."
+    )
+    queue_texts: int = Field(BatchingOptions.queue_texts, ge=1, description="Texts that may wait; beyond: 429.")
+    deadline_seconds: float = Field(BatchingOptions.deadline, gt=0, description="No answer by then: 504.")
+    max_requests: int = Field(512, ge=1, description="Requests at the same time; beyond: 429.")
+    max_texts: int = Field(64, ge=1, description="Texts in a request; beyond: 413.")
+    max_characters: int = Field(20_000, ge=1, description="Characters in a text; beyond: 413.")
+    max_body_bytes: int = Field(2_000_000, ge=1, description="Bytes in a request; beyond: 413.")
+    grace_seconds: float = Field(20.0, ge=0, description="Most that shutting down waits for accepted requests.")
+    probe_seconds: float = Field(2.0, gt=0, description="The engine must answer in this time to be ready.")
+
+    token: SecretStr | None = Field(None, min_length=16, description="Bearer token that callers must give.")
+    audit_log: Path | None = Field(None, description="Write suspicious requests, texts included, to this file.")
+    audit_hash: bool = Field(False, description="Hash the texts in the audit log.")
+    audit_max_bytes: int = Field(50_000_000, ge=1_000, description="Size at which the audit log is rotated.")
+    audit_files: int = Field(5, ge=1, le=1000, description="Rotated audit logs that are kept.")
+
+    @field_validator("artifact")
+    @classmethod
+    def _an_artifact_is_named(cls, path: Path) -> Path:
+        if path == Path():
+            raise ValueError("give the folder on the command line, as TOKENWARD_ARTIFACT or in the file")
+        return path
+
+    @model_validator(mode="after")
+    def _a_request_fits_the_queue(self) -> ServeSettings:
+        if self.max_texts > self.queue_texts:
+            raise ValueError(f"max_texts ({self.max_texts}) is more than queue_texts ({self.queue_texts}) has room for")
+        return self
+
+    def guard_options(self) -> GuardOptions:
+        """How to judge."""
+        return GuardOptions(
+            gates=tuple(name.strip() for name in self.gates.split(",") if name.strip()),
+            suspects=self.suspects,
+            fallback=self.fallback,
+            budget_share=self.budget_share,
+            budget_burst=self.budget_burst,
+            cache_capacity=self.cache_capacity,
+            threads=self.threads,
+            token_budget=self.token_budget,
+        )
+
+    def batching_options(self) -> BatchingOptions:
+        """How callers share the engine."""
+        return BatchingOptions(self.max_wait_ms / 1000, self.queue_texts, self.deadline_seconds)
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, for another process to read them."""
+        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"config"})
+        if self.token:
+            given["token"] = self.token.get_secret_value()
+        return {f"TOKENWARD_{name.upper()}": v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}
+
+
+def load_settings(arguments: Sequence[str] = ()) -> ServeSettings:
+    """Read the command line, the environment and the YAML file that one of them names.
+
+    Raises:
+        InputError: naming the first setting that cannot be used, or the file that cannot be read.
+    """
+    try:
+        given = {**EnvSettingsSource(ServeSettings)(), **_command_line(arguments)}
+        if "config" in given:
+            given = {**_file(Path(given["config"])), **given}
+        return ServeSettings(**given)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from error
+    except SettingsError as error:
+        raise InputError(str(error)) from error
+
+
+def _command_line(arguments: Sequence[str]) -> dict[str, Any]:
+    source = CliSettingsSource[Any](
+        ServeSettings,
+        cli_prog_name="tokenward serve",
+        cli_parse_args=list(arguments),
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_exit_on_error=False,
+    )
+    return {name: value for name, value in source().items() if value is not None}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"'{path}' has no settings: expected lines such as 'port: 8000'")
+    return content
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"setting {name!r:.60} is unknown: see 'tokenward serve --help'"
+    told = "" if name in ("token", "artifact") else f", got {first['input']!r:.60}"
+    return f"setting {name}: {message}{told}"
