@@ -1,4 +1,4 @@
-"""Assembles the guarded graph: the plain classifier plus narrowing, attention tap, gradient, scores and gate, in order."""
+"""Assembles the guarded graph: the plain classifier, then narrowing, attention tap, gradient, scores and gate."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .region import dims
 
 
 def attention_received(op: Emitter, layout: Layout, layers: Sequence[int]) -> ir.Value:
-    """r_j = 1/(L·H) Σ_l Σ_h Σ_{i real} P[l, h, i, j] over the chosen ``layers``: float [batch, sequence], Σ_j r_j = n."""
+    """r_j = 1/(L·H) Σ_l Σ_h Σ_{i real} P[l, h, i, j] over the chosen ``layers``, so Σ_j r_j = n; [batch, sequence]."""
     real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
     queries = op.Unsqueeze(real, [1, 2])
     # A product with the mask as a row vector sums over the real queries of each head.

@@ -1,4 +1,4 @@
-"""Finds what a guarded graph is built from in any ONNX text classifier: embeddings, attention, logits, pooling, axes."""
+"""Finds in any ONNX text classifier what a guarded graph needs: embeddings, attention, logits, pooling, axes."""
 
 from __future__ import annotations
 

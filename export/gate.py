@@ -155,7 +155,7 @@ class _RowCut:
 
 def _dependence(graph: ir.Graph) -> tuple[set[ir.Value], set[ir.Value]]:
     """Values that depend on what the inputs hold, and values that depend on the size of the batch alone."""
-    texts, sized = set(graph.inputs), set()
+    texts, sized = set(graph.inputs), set[ir.Value]()
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]
         if node.op_type in ("Shape", "Size"):
@@ -172,7 +172,5 @@ def _measures_batch(node: ir.Node) -> bool:
     shape = dims(node.inputs[0]) if node.inputs[0] is not None else None
     if shape is None:
         return True
-    end = node.attributes.get_int("end", len(shape))
-    return any(
-        isinstance(dim, str) and BATCH in dim or dim is None for dim in shape[node.attributes.get_int("start", 0) : end]
-    )
+    measured = shape[node.attributes.get_int("start", 0) : node.attributes.get_int("end", len(shape))]
+    return any(dim is None or BATCH in str(dim) for dim in measured)

@@ -59,7 +59,7 @@ class AutogradTruth:
     """PyTorch, eager attention, autograd at the input of layer ``gradient_layer`` (0: word embeddings)."""
 
     tolerance = 1e-4
-    shapes = ((1, 9), (3, 6), (5, 17))
+    shapes: tuple[tuple[int, int], ...] = ((1, 9), (3, 6), (5, 17))
 
     def __init__(self, source: SourceModel, gradient_layer: int) -> None:
         self._module = source.module
@@ -94,7 +94,7 @@ class DifferencesTruth:
     """
 
     tolerance = 2e-2
-    shapes = ((1, 5), (2, 4))
+    shapes: tuple[tuple[int, int], ...] = ((1, 5), (2, 4))
     _STEP = 1e-2  # of the root mean square of the hidden state
     _ROWS = 256
 

@@ -3,7 +3,7 @@
 The one-row slice at the classifier is pushed up through ops that treat rows alike, to the queries of the last layer;
 keys and values stay whole. Going backwards, a node is copied for one row if each use of its outputs wants that row
 alone. The originals stay for whoever else reads them (the attention tap) and vanish if nobody does. A gradient taken
-afterwards goes through the copies, so it is narrow, too. An op that no rule covers is no obstacle: its output is sliced.
+afterwards goes through the copies, so it is narrow, too. Where no rule covers an op, its output is sliced instead.
 """
 
 from __future__ import annotations
@@ -221,11 +221,13 @@ def _product(shape: tuple[Dim, ...]) -> tuple[int, list[str]] | None:
     return factor, sorted(symbols)
 
 
+_ELEMENTWISE = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Clip", "Where", "Cast", "Identity"),
+    *("Neg", "Abs", "Sqrt", "Exp", "Erf", "Tanh", "Sigmoid", "Relu", "Gelu", "Softplus"),
+)
+
 _RULES: dict[str, _RowRule] = {
-    **dict.fromkeys(
-        "Add Sub Mul Div Pow Sqrt Neg Abs Exp Erf Tanh Sigmoid Relu Gelu Softplus Where Cast Identity Min Max Clip".split(),
-        _aligned,
-    ),
+    **dict.fromkeys(_ELEMENTWISE, _aligned),
     **dict.fromkeys(("Softmax", "LayerNormalization", "SimplifiedLayerNormalization"), _beside_own_axis),
     **dict.fromkeys(("ReduceMean", "ReduceSum"), _reduce),
     "MatMul": _matmul,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 
@@ -38,6 +37,8 @@ def export_classifier(
         ExportError: the model cannot be turned into a guarded graph, or the graph differs from the model.
         ArtifactError: ``out_dir`` exists already or cannot be written.
     """
+    if settings.precision != "fp32":
+        raise InputError("only precision fp32 can be exported so far")
     tell = _teller(progress)
     with writing(out_dir) as folder:
         tell()

@@ -41,6 +41,7 @@ def predicted_class(op: Emitter, layout: Layout) -> ir.Value:
     """One-hot of the largest logit, the cotangent that picks each text's own prediction: float [batch, classes]."""
     best = op.ArgMax(layout.logits, axis=-1, keepdims=0)
     onehot = op.OneHot(best, [layout.classes], np.array([0, 1], np.float32), axis=-1)
+    assert layout.logits.dtype is not None
     onehot.value.dtype = layout.logits.dtype
     return onehot.value
 

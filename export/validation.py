@@ -89,7 +89,7 @@ def class_attention(probabilities: Real, mask: Bools, pooling: Pooling) -> NDArr
         return reference.attention_received(probabilities[-1:], mask) / mask.sum(axis=1, keepdims=True)
     last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
     rows = probabilities[-1].mean(axis=1)[np.arange(len(mask)), last]
-    return np.where(mask, rows, 0.0)
+    return np.asarray(np.where(mask, rows, 0.0))
 
 
 def relative_error(got: Mapping[str, Any] | NDArray[Any], expected: NDArray[Any]) -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typer
 
 # Every command lives in a module of its own; heavy imports happen inside the command, not at start-up.
-COMMANDS: tuple[str, ...] = ("attack", "calibrate", "classify", "explain", "inspect", "train", "bench")
+COMMANDS: tuple[str, ...] = ("attack", "calibrate", "classify", "explain", "export", "inspect", "train", "bench")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
