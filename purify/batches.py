@@ -39,8 +39,8 @@ class EncodedTexts:
         self, tokenizer: Any, texts: Sequence[str], labels: Sequence[int] | None = None, max_length: int = 128
     ) -> None:
         """Tokenise all texts at once."""
-        encoded = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
-        self.ids: list[list[int]] = encoded["input_ids"]
+        options = {"truncation": True, "max_length": max_length, "return_attention_mask": False}
+        self.ids: list[list[int]] = tokenizer(list(texts), **options)["input_ids"] if texts else []
         self.labels = np.zeros(len(self.ids), np.int64) if labels is None else np.asarray(labels, np.int64)
         self.lengths = np.array([len(ids) for ids in self.ids], np.int64)
         self._pad_id: int = tokenizer.pad_token_id or 0

