@@ -48,7 +48,7 @@ class Confirmer:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, transplants: Transplants, budget: Budget, fallback: Fallback, rounds: int = 3
+        self, tokenizer: Tokenizer, transplants: Transplants, budget: Budget, fallback: Fallback, rounds: int = 8
     ) -> None:
         self._tokenizer = tokenizer
         self._transplants = transplants

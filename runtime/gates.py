@@ -61,30 +61,40 @@ class AnomalyGate:
 
 
 class ClassTokenGate:
-    """What the class token of the last layer looks at: the largest attention that one word draws.
+    """What the class token of the last layer looks at: the attention that the two strongest words draw.
 
-    a_w = Σ_{pieces j of w} a_j with a_j = 1/H Σ_h P^{L,h}[class token, j]; score = max over words with a candidate
-    piece. A word's share falls with the length of the text, hence length calibration (see :func:`fit`).
+    a_w = Σ a_j over the pieces j of every occurrence of word w, with a_j = 1/H Σ_h P^{L,h}[class token, j]; the score
+    is the sum of the two largest. Occurrences are summed because a trigger that is repeated shares the attention
+    among its copies, and two words are taken because two triggers share it as well. Function words and punctuation
+    count like any other word: a trigger may be made of them, and confirmation clears them at no risk.
+    A word's share falls with the length of the text, hence length calibration (see :func:`fit`).
     """
 
     length_calibrated = True
     needs = "class_attention"
+    strongest = 2
 
     def __init__(self, suspects: int) -> None:
         self.suspects = suspects
 
     def score(self, reading: Reading) -> Score:
-        """Score one reading; 0 where no word can be suspected."""
+        """Score one reading; 0 where it has no word."""
         encoding = reading.encoding
-        inside = encoding.words >= 0
-        words = encoding.words[inside]
-        eligible = np.bincount(words, weights=encoding.candidates[inside]) > 0
-        if not eligible.any():
-            return Score(0.0, ())
-        drawn = np.bincount(words, weights=reading.tokens["class_attention"][inside])
-        drawn = np.where(eligible, drawn, -1.0)
-        order = np.argsort(-drawn, kind="stable")[: min(self.suspects, int(eligible.sum()))]
-        return Score(float(drawn[order[0]]), tuple(int(w) for w in order))
+        pieces: dict[int, tuple[int, ...]] = {}
+        shares: dict[int, float] = {}
+        attention = reading.tokens["class_attention"]
+        for word, piece, share in zip(encoding.words.tolist(), encoding.ids.tolist(), attention.tolist(), strict=True):
+            if word >= 0:
+                pieces[word] = (*pieces.get(word, ()), piece)
+                shares[word] = shares.get(word, 0.0) + share
+        first: dict[tuple[int, ...], int] = {}
+        drawn: dict[int, float] = {}
+        for word, name in pieces.items():
+            place = first.setdefault(name, word)
+            drawn[place] = drawn.get(place, 0.0) + shares[word]
+        ranked = sorted(drawn, key=lambda word: (-drawn[word], word))
+        value = sum(drawn[word] for word in ranked[: self.strongest])
+        return Score(value, tuple(ranked[: self.suspects]))
 
 
 def excess(score: Score, length: int, fit: GateFit) -> float:

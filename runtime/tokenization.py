@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as FastTokenizer
 
 from ..errors import ArtifactError, InputError
-from ..kernels.vocabulary import scored_table, token_texts
+from ..kernels.vocabulary import token_texts
 
 Ints = NDArray[np.int64]
 
@@ -29,8 +29,6 @@ class Encoding:
         ids: int64 [n].
         starts, ends: int64 [n], character offsets into the text; both 0 at special tokens.
         words: int64 [n], index of the word a piece belongs to, −1 at special tokens.
-        candidates: bool [n], whether a gate on words may suspect the token: the scored tokens, and the unknown
-            token, which the published score leaves out although a word outside the vocabulary can be a trigger.
         truncated: the text was longer than the model reads.
     """
 
@@ -38,7 +36,6 @@ class Encoding:
     starts: Ints
     ends: Ints
     words: Ints
-    candidates: NDArray[np.bool_]
     truncated: bool
 
     def __len__(self) -> int:
@@ -72,10 +69,6 @@ class Tokenizer:
         self._fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.pad_id = pad_id
-        self._candidates = scored_table(self._fast, vocabulary_size)
-        unknown = self._fast.token_to_id(getattr(self._fast.model, "unk_token", None) or "")
-        if unknown is not None:
-            self._candidates[unknown] = True
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         for index, piece in token_texts(self._fast).items():
             self._alone[index] = _stands_alone(piece)
@@ -111,11 +104,8 @@ class Tokenizer:
         stops = np.cumsum(lengths)
         rows = np.repeat(np.arange(len(encoded)), lengths)
         joined = self._join(ids, offsets, words, rows)
-        candidates = self._candidates[ids] & (words >= 0)
         return [
-            Encoding(
-                ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], candidates[a:b], bool(encoded[row].overflowing)
-            )
+            Encoding(ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], bool(encoded[row].overflowing))
             for row, (a, b) in enumerate(zip(stops - lengths, stops, strict=True))
         ]
 

@@ -1,0 +1,133 @@
+"""Prometheus metrics of the server, those that people alert on. Nothing a caller sends can make a label set grow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ..artifact import GateFit
+from .drift import Drift
+from .gates import Gate
+from .metrics_suspects import Suspects
+from .observer import Observer, Timing
+from .reading import Reading
+from .recent import RecentActions
+from .verdict import Mode, Verdict
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+WORKERS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it: where worker processes share their counts
+
+
+class Metrics(Observer):
+    """Counts what the engine and the routes tell.
+
+    Attributes:
+        recent: actions of the last minutes, for the page.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.recent = RecentActions()
+        self._drifts: list[tuple[str, Drift]] = []
+        self._requests = Counter(
+            "tokenward_requests", "Requests by route and outcome.", ["route", "outcome"], registry=registry
+        )
+        self._texts = Counter("tokenward_texts", "Texts by what became of them.", ["outcome"], registry=registry)
+        self._actions = Counter(
+            "tokenward_actions",
+            "Verdicts by action, enforced label and mode.",
+            ["action", "label", "mode"],
+            registry=registry,
+        )
+        self._fallbacks = Counter(
+            "tokenward_fallbacks", "Texts decided without a second look: its budget was spent.", registry=registry
+        )
+        self._gradients = Counter(
+            "tokenward_gradients",
+            "First passes by whether the gate let the gradient be skipped.",
+            ["skipped"],
+            registry=registry,
+        )
+        self._queue = Gauge(
+            "tokenward_queue_texts", "Texts that wait for the model.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._batch = Histogram(
+            "tokenward_batch_texts", "Texts in a micro-batch, by look.", ["look"], buckets=TEXTS, registry=registry
+        )
+        self._tokens = Counter("tokenward_tokens", "Tokens run, by kind: text or padding.", ["kind"], registry=registry)
+        self._seconds = Histogram(
+            "tokenward_stage_seconds",
+            "Time a request spent in each stage.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._stability = Gauge(
+            "tokenward_score_psi",
+            "Population stability index of the latest scores against calibration; over 0.25: calibrate again.",
+            ["gate"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._suspects = Suspects(os.environ.get(WORKERS_DIRECTORY))
+        registry.register(self._suspects)
+
+    def watch(self, gates: Sequence[tuple[Gate, GateFit]]) -> None:
+        """Watch the scores of these gates for drift."""
+        self._drifts = [(gate.needs, Drift(gate, fit)) for gate, fit in gates]
+
+    def request_done(self, route: str, outcome: str) -> None:
+        """Count a request: ``route`` is a template, ``outcome`` is ``ok`` or the code of an error."""
+        self._requests.labels(route, outcome).inc()
+
+    def render(self, waiting: int) -> bytes:
+        """The exposition text; with several workers, that of all of them together."""
+        self._queue.set(waiting)
+        for name, drift in self._drifts:
+            self._stability.labels(name).set(drift.index)
+        if WORKERS_DIRECTORY not in os.environ:
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        shared.register(self._suspects)
+        return generate_latest(shared)
+
+    def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
+        """Count a batch."""
+        self._batch.labels("second" if urgent else "first").observe(texts)
+        self._tokens.labels("text").inc(tokens)
+        self._tokens.labels("padding").inc(padded - tokens)
+
+    def judged(self, first: Reading, verdict: Verdict, mode: Mode) -> None:
+        """Count a verdict; off mode is no sign of anything, and counts as answered only."""
+        self._texts.labels("answered").inc()
+        if mode == "off":
+            return
+        self._actions.labels(verdict.action, verdict.enforced_label, mode).inc()
+        self._gradients.labels("yes" if first.anomaly_score is None else "no").inc()
+        self.recent.add(verdict.action)
+        for suspect in verdict.suspects:
+            self._suspects.add(suspect.text)
+        if verdict.fallback:
+            self._fallbacks.inc()
+        for _, drift in self._drifts:
+            drift.observe(first)
+
+    def answered(self, timing: Timing) -> None:
+        """Count where a request's time went."""
+        for stage in ("tokenise", "queue", "first_pass", "total"):
+            self._seconds.labels(stage).observe(getattr(timing, stage))
+        if timing.second_pass:
+            self._seconds.labels("second_pass").observe(timing.second_pass)
+
+    def dropped(self, texts: int) -> None:
+        """Count texts that nobody waited for any more."""
+        self._texts.labels("dropped").inc(texts)
+
+    def failed(self, texts: int) -> None:
+        """Count texts of a batch on which the engine failed."""
+        self._texts.labels("failed").inc(texts)

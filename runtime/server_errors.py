@@ -1,0 +1,95 @@
+"""Every way a request can fail: status, stable code and one line for people. No traceback and no path leaves here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from ..errors import ArtifactError, EngineError, InputError, TokenwardError
+from .refusals import ClosingError, DeadlineError, OverloadedError
+
+RETRY_SECONDS = 1
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success, under /v1 and /v2 alike."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: str = Field(description="What was wrong and what to do, for people.")
+    code: str = Field(description="The same for programs; it does not change between versions.")
+    request_id: str
+
+
+class Refusal(HTTPException):
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, message, dict(headers or {}))
+        self.code = code
+
+
+_STATUS: dict[type[TokenwardError], tuple[int, str]] = {
+    InputError: (422, "invalid_input"),
+    ArtifactError: (422, "not_calibrated"),
+    OverloadedError: (429, "overloaded"),
+    EngineError: (500, "engine_failed"),
+    ClosingError: (503, "draining"),
+    DeadlineError: (504, "deadline"),
+}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def refusal_of(error: TokenwardError) -> Refusal:
+    """The refusal that an error of ours becomes."""
+    status, code = next((known for kind, known in _STATUS.items() if isinstance(error, kind)), (500, "internal"))
+    return Refusal(status, code, str(error))
+
+
+def error_response(request_id: str, refusal: Refusal) -> Response:
+    """The answer for a refusal."""
+    body = ErrorBody(error=str(refusal.detail), code=refusal.code, request_id=request_id)
+    headers = dict(refusal.headers or {})
+    if refusal.status_code in (429, 503):
+        headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    return Response(json.dumps(body.model_dump()), refusal.status_code, headers, "application/json")
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer whatever is raised in a route."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        refusal = _refusal(error)
+        if refusal.status_code == 422 and request.url.path.startswith("/v2/"):
+            refusal.status_code = 400  # what clients of that protocol expect
+        request.state.outcome = refusal.code
+        return error_response(request.state.request_id, refusal)
+
+    for kind in (TokenwardError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)
+
+
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, TokenwardError):
+        return refusal_of(error)
+    if isinstance(error, RequestValidationError):
+        return Refusal(422, "invalid_request", _explain(error.errors()))
+    if isinstance(error, HTTPException):
+        code = _CODES.get(error.status_code, "bad_request")
+        return Refusal(error.status_code, code, str(error.detail), error.headers)
+    return Refusal(500, "internal", "something went wrong here: the server's log says what")
+
+
+def _explain(errors: Any) -> str:
+    """The first thing wrong, without quoting what was sent."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

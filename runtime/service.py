@@ -1,0 +1,103 @@
+"""What all routes share: the engine with its limits, the metrics and the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from .audit import AuditLog
+from .batching import AsyncGuard
+from .calls import Answer
+from .guard import Guard
+from .metrics import Metrics
+from .server_errors import Refusal
+from .settings import ServeSettings
+from .v2_tensors import RequestOptions
+
+T = TypeVar("T")
+
+
+class Service:
+    """One server.
+
+    Args:
+        settings: of the server.
+        guard: a guard that is loaded already; None loads the artifact of the settings on start.
+
+    Attributes:
+        draining: the server has been told to stop and accepts nothing more.
+    """
+
+    def __init__(self, settings: ServeSettings, guard: Guard | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.engine = AsyncGuard(
+            guard or settings.artifact, settings.batching_options(), settings.guard_options(), self.metrics
+        )
+        self.draining = False
+        self._audit = (
+            AuditLog(settings.audit_log, settings.audit_hash, settings.audit_max_bytes, settings.audit_files)
+            if settings.audit_log
+            else None
+        )
+
+    @property
+    def guard(self) -> Guard:
+        """The loaded guard."""
+        return self.engine.guard
+
+    async def classify(self, request: Request, texts: Sequence[str], options: RequestOptions) -> Answer:
+        """Check the limits, ask the engine, log what is suspicious.
+
+        Raises:
+            Refusal: a limit is exceeded, or the client has gone.
+            TokenwardError: as :meth:`AsyncGuard.answer`.
+        """
+        self._check(texts, options)
+        work = self.engine.answer(texts, options.mode, options.explain, options.truncate)
+        answer = await _unless_gone(request, work)
+        if self._audit:
+            for text, verdict in zip(texts, answer.verdicts, strict=True):
+                self._audit.record(request.state.request_id, text, verdict, options.mode)
+        return answer
+
+    async def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return not self.draining and await self.engine.responsive(self.settings.probe_seconds)
+
+    def knows(self, token: str) -> bool:
+        """Whether a caller's token is the right one, in a time that does not depend on where they differ."""
+        expected = self.settings.token
+        return expected is None or hmac.compare_digest(token.encode(), expected.get_secret_value().encode())
+
+    def _check(self, texts: Sequence[str], options: RequestOptions) -> None:
+        settings = self.settings
+        if settings.lock_mode and options.mode != settings.mode:
+            raise Refusal(403, "mode_locked", f"this server answers in mode {settings.mode} only: leave the mode out")
+        if len(texts) > settings.max_texts:
+            raise Refusal(413, "too_many_texts", f"{len(texts)} texts, at most {settings.max_texts} in one request")
+        for number, text in enumerate(texts):
+            if len(text) > settings.max_characters:
+                raise Refusal(
+                    413,
+                    "text_too_long",
+                    f"text {number} has {len(text)} characters, at most {settings.max_characters} are read: shorten it",
+                )
+
+
+async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Await ``work``, but cancel it when the client goes away: nobody is left to read the answer."""
+    answer = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise Refusal(499, "client_gone", "the client closed the connection")
+        return answer.result()
+    finally:
+        answer.cancel()
+        gone.cancel()

@@ -1,0 +1,165 @@
+"""The KServe / Triton v2 protocol on the wire: JSON with, optionally, raw tensors behind it (binary extension)."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .v2_tensors import INPUT, Rows, TensorSpec
+
+JSON_LENGTH = "Inference-Header-Content-Length"  # header: bytes of JSON before the raw tensors
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """One decoded request.
+
+    Attributes:
+        texts: the ``TEXT`` tensor, object array of the shape that the request gives.
+        parameters: of the request.
+        outputs: names wanted and whether each as raw bytes; empty for all.
+        binary: whether outputs are raw where the request names none.
+    """
+
+    id: str | None
+    texts: Rows
+    parameters: dict[str, Any]
+    outputs: dict[str, bool]
+    binary: bool
+
+    def is_binary(self, output: str) -> bool:
+        """Whether this output goes out as raw bytes."""
+        return self.outputs.get(output, self.binary)
+
+
+def decode(body: bytes, json_length: str | None) -> InferRequest:
+    """Decode a request.
+
+    Args:
+        body: JSON, then raw tensors.
+        json_length: value of the header ``JSON_LENGTH``; None where the body is JSON alone.
+
+    Raises:
+        InputError: what is wrong with it.
+    """
+    head = _length(json_length, "header " + JSON_LENGTH, len(body)) if json_length is not None else len(body)
+    try:
+        document = json.loads(body[:head])
+    except (ValueError, RecursionError) as error:
+        raise InputError("the request is not valid JSON") from error
+    inputs = _get(document, "inputs", list, [])
+    if len(inputs) != 1 or _get(inputs[0], "name", str, "") != INPUT.name:
+        raise InputError(f"the request must have one input, {INPUT.name}")
+    parameters = _get(document, "parameters", dict, {})
+    binary = parameters.get("binary_data_output", False) is True
+    outputs = {}
+    for output in _get(document, "outputs", list, []):
+        wanted = _get(output, "parameters", dict, {}).get("binary_data", binary)
+        outputs[_get(output, "name", str, "")] = wanted is True
+    return InferRequest(
+        _get(document, "id", str, None), _tensor(inputs[0], memoryview(body)[head:]), parameters, outputs, binary
+    )
+
+
+def encode(
+    request: InferRequest, tensors: Mapping[str, Rows], specs: Mapping[str, TensorSpec], model: str, version: str
+) -> tuple[bytes, int | None]:
+    """Encode a response: the body, and the length of its JSON part where raw tensors follow."""
+    outputs, raws = [], []
+    for name, values in tensors.items():
+        spec = specs[name]
+        output: dict[str, Any] = {"name": name, "datatype": spec.datatype, "shape": list(values.shape)}
+        if request.is_binary(name):
+            raws.append(_pack(values) if spec.datatype == "BYTES" else values.astype("<f4").tobytes())
+            output["parameters"] = {"binary_data_size": len(raws[-1])}
+        else:
+            output["data"] = [_plain(value) for value in values.ravel().tolist()]
+        outputs.append(output)
+    document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
+    if request.id is not None:
+        document["id"] = request.id
+    head = json.dumps(document, allow_nan=False).encode()
+    return (b"".join([head, *raws]), len(head)) if raws else (head, None)
+
+
+def _tensor(tensor: Any, raw: memoryview) -> Rows:
+    shape = _get(tensor, "shape", list, [])
+    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
+        raise InputError(f"the shape of {INPUT.name} must be a list of sizes")
+    if _get(tensor, "datatype", str, "") != INPUT.datatype:
+        raise InputError(f"the datatype of {INPUT.name} must be {INPUT.datatype}")
+    size = _get(tensor, "parameters", dict, {}).get("binary_data_size")
+    if size is not None:
+        if _length(size, "binary_data_size", len(raw)) != len(raw):
+            raise InputError(f"{len(raw)} bytes follow the JSON, but binary_data_size is {size}")
+        elements: list[Any] = list(_unpack(raw))
+    else:
+        if len(raw):
+            raise InputError(f"{len(raw)} bytes follow the JSON, but {INPUT.name} has no binary_data_size")
+        elements = list(_flat(_get(tensor, "data", list, [])))
+    if prod(shape) != len(elements):
+        raise InputError(f"the shape of {INPUT.name} is {shape}, but it has {len(elements)} elements")
+    values = np.empty(len(elements), dtype=np.object_)
+    values[:] = elements
+    return values.reshape(shape)
+
+
+def _flat(data: list[Any]) -> Iterator[str]:
+    """The strings of ``data``, flat or one list per row."""
+    for value in data:
+        row = value if isinstance(value, list) else [value]
+        if len(row) != 1 or not isinstance(row[0], str):
+            raise InputError(f"the data of {INPUT.name} must be strings, one text per row")
+        yield row[0]
+
+
+def _unpack(raw: memoryview) -> Iterator[bytes]:
+    """Elements of a raw BYTES tensor: each a little-endian uint32 length, then the bytes."""
+    place = 0
+    while place < len(raw):
+        start = place + 4
+        stop = start + struct.unpack_from("<I", raw, place)[0] if start <= len(raw) else len(raw) + 1
+        if stop > len(raw):
+            raise InputError(f"the raw bytes of {INPUT.name} end inside an element")
+        yield bytes(raw[start:stop])
+        place = stop
+
+
+def _pack(values: Rows) -> bytes:
+    return b"".join(part for value in values.ravel() for part in (struct.pack("<I", len(value)), value))
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value; null stands for NaN, which JSON lacks (and which NumPy clients read back as NaN)."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value if isfinite(value) else None
+
+
+def _length(value: Any, name: str, limit: int) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit()) or len(text) > 12 or int(text) > limit:
+        raise InputError(f"{name} must be a number of bytes, at most the {limit} that are there")
+    return int(text)
+
+
+def _get(record: Any, name: str, kind: type, default: Any) -> Any:
+    """A field of a JSON object; a missing or null one is ``default``."""
+    if not isinstance(record, dict):
+        raise InputError(f"expected a JSON object with a field {name!r}")
+    value = record.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise InputError(f"field {name!r} must be of JSON type {_JSON_TYPES[kind]}")
+    return value
+
+
+_JSON_TYPES: dict[type, str] = {list: "array", dict: "object", str: "string"}
