@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from .artifact import Preset
 from .errors import InputError
-from .runtime.verdict import TokenScore, Verdict
+from .runtime.verdict import Action, TokenScore, Verdict
 
 Measure = Literal["class_attention", "attention_received", "saliency", "token_score"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -19,6 +19,15 @@ MEANING: dict[Measure, str] = {
     "attention_received": "attention received from all tokens",
     "saliency": "gradient of the predicted class, as a norm",
     "token_score": "attention received × saliency",
+}
+# For people: how an action is told, and in which tone.
+ACTIONS: dict[Action, tuple[Literal["calm", "alarm"], str]] = {
+    "passed": ("calm", "Passed: nothing in this text is suspicious."),
+    "cleared": ("calm", "Cleared: it looked suspicious, a second look found that the first answer stands."),
+    "neutralised": ("alarm", "Neutralised: a trigger was taken out and the text answered again."),
+    "flagged": ("alarm", "Flagged: suspicious, and the budget for second looks was spent."),
+    "blocked": ("alarm", "Blocked: suspicious, and the budget for second looks was spent."),
+    "unscorable": ("alarm", "Unscorable: the model gave no finite score."),
 }
 
 

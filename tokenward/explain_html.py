@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .explain import MEANING, Measure, Piece, pieces, values
+from .explain import ACTIONS, MEANING, Measure, Piece, pieces, values
 from .runtime.verdict import Confirmation, TokenScore, Verdict
 from .visible import visible
 
@@ -29,23 +29,13 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--soft); fo
   -webkit-print-color-adjust: exact; } }
 """
 
-_ACTIONS = {
-    "passed": ("calm", "Passed: nothing in this text is suspicious."),
-    "cleared": ("calm", "Cleared: it looked suspicious, a second look found that the first answer stands."),
-    "neutralised": ("alarm", "Neutralised: a trigger was taken out and the text answered again."),
-    "flagged": ("alarm", "Flagged: suspicious, and the budget for second looks was spent."),
-    "blocked": ("alarm", "Blocked: suspicious, and the budget for second looks was spent."),
-    "unscorable": ("alarm", "Unscorable: the model gave no finite score."),
-}
-
-
 def render_html(text: str, verdict: Verdict, measure: Measure) -> str:
     """Return the page. Everything that comes from the text or the model is escaped.
 
     Raises:
         InputError: the verdict's graph does not compute the measure.
     """
-    tone, meaning = _ACTIONS[verdict.action]
+    tone, meaning = ACTIONS[verdict.action]
     sections = [
         f'<h1>{_safe(verdict.label)} <span class="soft">{verdict.score:.1%}</span></h1>',
         f'<p class="{tone}">{meaning}</p>',
