@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tokenward.purify.checkpoint import Classifier, load_classifier
 from tokenward.purify.fine_tuning import fine_tune
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
+
+# For models this small a second thread costs more than it brings, the more so with tests in parallel.
+torch.set_num_threads(1)
 
 QUICK = TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, max_length=40)
 

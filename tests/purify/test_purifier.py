@@ -1,0 +1,99 @@
+"""What all purifiers share: the report, the checks of the clean texts, and hands off the input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tokenward.errors import InputError
+from tokenward.purify.baselines.clean_finetuning import CleanFineTuning
+from tokenward.purify.checkpoint import Classifier, load_classifier
+from tokenward.purify.purifier import Probe, Purifier, Run
+from tokenward.purify.training import TrainingError, TrainingSettings
+from tokenward.texts import LabelledTexts
+
+Texts = Callable[[int, int], LabelledTexts]
+
+
+def test_the_report_says_what_was_done(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    weights = (classifier_dir / "model.safetensors").read_bytes()
+    probe = Probe(["a great film"] * 3 + ["a dull film"], target=1)
+    once = replace(quick, epochs=1)
+    report = CleanFineTuning(once).purify(
+        classifier_dir, labelled_texts(100, 3), tmp_path / "out", 7, held_out=labelled_texts(50, 4), probe=probe
+    )
+    assert report.before.asr == 0.75
+    assert report.before.cacc > 0.9
+    assert (report.method, report.seed, report.clean_texts, report.held_out_texts) == ("fine-tuning", 7, 100, 50)
+    assert report.settings == {"training": vars(once)}
+    assert [(loss.stage, loss.epoch) for loss in report.losses] == [("fine-tuning", 1)]
+    assert json.loads((tmp_path / "out" / "purify.json").read_text()) == json.loads(report.to_json())
+    assert [row[0] for row in report.rows()] == ["CACC", "ASR"]
+    assert (classifier_dir / "model.safetensors").read_bytes() == weights
+    after = load_classifier(tmp_path / "out")
+    before = load_classifier(classifier_dir)
+    assert not torch.equal(after.word_embeddings.weight, before.word_embeddings.weight)
+
+
+def test_texts_to_measure_on_are_set_aside(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    report = CleanFineTuning(replace(quick, epochs=1)).purify(
+        classifier_dir, labelled_texts(60, 3), tmp_path / "out", 0
+    )
+    assert (report.clean_texts, report.held_out_texts) == (48, 12)
+    assert report.after.asr is None
+    assert [row[0] for row in report.rows()] == ["CACC"]
+
+
+def test_clean_texts_must_be_enough_and_of_every_class(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    purifier, held_out = CleanFineTuning(quick), labelled_texts(20, 4)
+    good_only = labelled_texts(40, 3).select(range(1, 40, 2))
+    unknown = LabelledTexts(("x",) * 20, (0,) * 20, ("neutral",))
+    for data, message in (
+        (labelled_texts(14, 3), "7 clean texts of class 'bad': give at least 8"),
+        (good_only, "0 clean texts of class 'bad'"),
+        (unknown, "label 'neutral' is unknown to the model"),
+    ):
+        with pytest.raises(InputError, match=message):
+            purifier.purify(classifier_dir, data, tmp_path / "out", 0, held_out=held_out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_refused_before_any_work(
+    classifier_dir: Path, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="exists already"):
+        CleanFineTuning(quick).purify(classifier_dir, LabelledTexts((), (), ()), tmp_path, 0)
+
+
+@dataclass(frozen=True)
+class Breaking(Purifier):
+    """Loses its way."""
+
+    @property
+    def name(self) -> str:
+        return "breaking"
+
+    def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
+        nan = lambda model, batch: {"nan": model(**batch.inputs()).logits.sum() * float("nan")}  # noqa: E731
+        run.train(suspect.model, suspect.encode(clean, 40), self.training, "breaking", loss=nan)
+        return suspect, {}
+
+
+def test_a_broken_training_writes_nothing(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="breaking: the loss is nan at step 1"):
+        Breaking(quick).purify(classifier_dir, labelled_texts(60, 3), tmp_path / "out", 0)
+    assert list(tmp_path.iterdir()) == []
