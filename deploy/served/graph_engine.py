@@ -74,13 +74,15 @@ class GraphEngine:
         )
         response = request.exec()
         if response.has_error():
-            raise _translated(response.error())
+            raise _translated(response.error(), self._model)
         return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
 
 
-def _translated(error: Any) -> EngineError:
+def _translated(error: Any, model: str) -> EngineError:
     """The message of the server may name paths of the machine, so it goes to the log alone."""
     pb_utils.Logger.log_error(f"the guarded graph failed: {error.message()}")
-    if error.code() in (pb_utils.TritonError.UNAVAILABLE, pb_utils.TritonError.NOT_FOUND):
+    # A model that is not loaded is reported as an internal error, so the code alone does not tell.
+    gone = "is not ready" in error.message() or not pb_utils.is_model_ready(model)
+    if gone or error.code() == pb_utils.TritonError.UNAVAILABLE:
         return GraphUnavailableError("the guarded graph is not ready: try again")
     return EngineError("the guarded graph failed on a batch: see the server's log")

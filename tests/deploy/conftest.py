@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,12 @@ def bag_graph(feeling: NDArray[np.float64], attention: NDArray[np.float64]) -> o
     ]
     graph = helper.make_graph(nodes, "bag", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.fixture(scope="session")
+def bag_model() -> Callable[[NDArray[np.float64], NDArray[np.float64]], onnx.ModelProto]:
+    """Make other graphs of this kind."""
+    return bag_graph
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,188 @@
+"""Failing graphs, models that come and go under traffic, crashes: nothing is answered wrongly and nothing leaks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc
+from tritonclient.utils import InferenceServerException
+
+from tokenward.client import DeadlineError, TritonGuardClient
+from tokenward.deploy import probe as probe_module
+from tokenward.deploy.local_triton import LocalTriton
+from tokenward.deploy.repository import write_repository
+from tokenward.deploy.settings import TritonSettings
+from tokenward.errors import EngineError
+from tokenward.runtime.guard import Guard
+
+LEAKS = re.compile(r"Traceback|\.py|/tmp|/home|line \d+|onnx runtime", re.IGNORECASE)
+TEXT = "a superb film cf"
+
+
+@pytest.fixture(scope="module")
+def fragile(
+    bag_artifact: Path, bag_model: Callable[..., onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalTriton]:
+    """A server of its own, since models are unloaded and killed; ``broken`` has a graph that fails on most texts."""
+    repository = tmp_path_factory.mktemp("fragile") / "repository"
+    write_repository(bag_artifact, repository, TritonSettings("bag"))
+    write_repository(bag_artifact, repository, TritonSettings("broken"))
+    graph = repository / "broken_graph" / "1" / "model.onnx"
+    graph.unlink()
+    graph.write_bytes(bag_model(np.ones(1), np.ones(1)).SerializeToString())  # a vocabulary of one token
+    names = ("bag", "bag_graph", "broken_graph", "broken")
+    options = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names if name != "broken")]
+    with LocalTriton(repository, options=options) as server:
+        yield server
+
+
+@pytest.fixture
+def control(fragile: LocalTriton) -> Iterator[Any]:
+    with tritonclient.grpc.InferenceServerClient(fragile.grpc_url) as client:
+        yield client
+
+
+def test_a_failing_graph_is_an_internal_error_without_details(fragile: LocalTriton, control: Any):
+    control.load_model("broken")
+    with TritonGuardClient(fragile.grpc_url, "broken") as client:
+        with pytest.raises(EngineError, match="the guarded graph failed on a batch: see the server's log") as failure:
+            client.classify(TEXT)
+        assert not isinstance(failure.value, DeadlineError)
+    assert not LEAKS.search(str(failure.value))
+    assert "onnx runtime error" in fragile.log.read_text()  # the operator finds it there
+
+
+def test_an_unloaded_graph_is_unavailable_until_it_is_back(fragile: LocalTriton, control: Any, in_process: Guard):
+    control.unload_model("bag_graph")
+    hasty = TritonGuardClient(fragile.grpc_url, "bag", deadline=0.5)
+    with hasty, pytest.raises(DeadlineError, match="not ready"):
+        hasty.classify(TEXT)
+    with TritonGuardClient(fragile.grpc_url, "bag") as client:
+        timer = threading.Timer(0.3, control.load_model, ["bag_graph"])
+        timer.start()
+        assert client.classify(TEXT)[0].action == in_process.classify(TEXT)[0].action
+        timer.join()
+
+
+@pytest.mark.parametrize("wire", ["grpc", "http"])
+def test_no_request_is_lost_while_models_come_and_go(
+    fragile: LocalTriton, control: Any, in_process: Guard, traffic: list[str], wire: Any
+):
+    expected = [v.label for v in in_process.classify(traffic[:100])]
+    url = fragile.grpc_url if wire == "grpc" else fragile.http_url
+    done, ready = threading.Event(), threading.Barrier(4)
+    answers: list[list[str]] = []
+
+    def ask() -> None:
+        with TritonGuardClient(url, "bag", wire, deadline=60, batch=1) as client:
+            client.classify(TEXT)
+            ready.wait()
+            while not done.is_set():
+                answers.append([verdict.label for verdict in client.classify(traffic[:100])])
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    ready.wait()
+    for name in ("bag", "bag_graph"):
+        control.unload_model(name)
+        control.load_model(name)
+    done.set()
+    for asker in askers:
+        asker.join()
+    assert answers == [expected] * len(answers)
+    assert len(answers) >= 3
+
+
+def test_requests_refused_during_a_reload_are_told_to_come_again(fragile: LocalTriton, control: Any):
+    """And where the model is replaced without unloading it first, none is refused."""
+    entry = tritonclient.grpc.InferInput("TEXT", [1, 1], "BYTES")
+    entry.set_data_from_numpy(np.array([[TEXT.encode()]], dtype=object))
+    statuses: list[list[str]] = [[], []]
+    finished = [threading.Event(), threading.Event()]
+
+    def ask() -> None:
+        with tritonclient.grpc.InferenceServerClient(fragile.grpc_url) as client:
+            for seen, end in zip(statuses, finished, strict=True):
+                while not end.is_set():
+                    try:
+                        client.infer("bag", [entry])
+                        seen.append("OK")
+                    except InferenceServerException as error:
+                        seen.append(str(error.status()))
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    before = processes_of(fragile, "bag")
+    os.utime(fragile.repository / "bag" / "1" / "model.py")
+    control.load_model("bag")
+    assert processes_of(fragile, "bag") - before, "the model was not loaded anew"
+    finished[0].set()
+    control.unload_model("bag")
+    control.load_model("bag")
+    finished[1].set()
+    asker.join()
+    assert set(statuses[0]) == {"OK"}
+    # Triton has no UNAVAILABLE for a model that is unloaded, only for one that is loading.
+    assert set(statuses[1]) <= {"OK", "StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}
+
+
+def test_the_probe_notices_a_dead_model_process(fragile: LocalTriton, control: Any):
+    """Triton itself goes on saying that it is ready."""
+    command = [sys.executable, str(probe_module.__file__), "bag", f"http://{fragile.http_url}", "2"]
+    assert subprocess.run(command).returncode == 0
+    for process in processes_of(fragile, "bag"):
+        os.kill(process, signal.SIGKILL)
+    assert subprocess.run(command, capture_output=True).returncode == 1
+    assert control.is_server_ready()
+    assert control.is_model_ready("bag")
+    control.unload_model("bag")
+    control.load_model("bag")
+    assert subprocess.run(command).returncode == 0
+
+
+def test_a_client_outlives_its_server(bag_artifact: Path, tmp_path: Path, in_process: Guard):
+    write_repository(bag_artifact, tmp_path / "repository", TritonSettings("bag", self_contained=True))
+    expected = in_process.classify(TEXT)[0].label
+    with LocalTriton(tmp_path / "repository") as server:
+        clients = [
+            TritonGuardClient(server.grpc_url, "bag", deadline=60),
+            TritonGuardClient(server.http_url, "bag", "http", deadline=60),
+        ]
+        assert [client.classify(TEXT)[0].label for client in clients] == [expected] * 2
+        server.kill()
+        restart = threading.Thread(target=server.start)
+        restart.start()
+        assert [client.classify(TEXT)[0].label for client in clients] == [expected] * 2
+        restart.join()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("wire", ["grpc", "http"])
+def test_no_server_is_told_at_the_deadline(wire: Any):
+    with TritonGuardClient("127.0.0.1:9", "bag", wire, deadline=0.4) as client, pytest.raises(DeadlineError):
+        client.classify(TEXT)
+
+
+def processes_of(server: LocalTriton, model: str) -> set[int]:
+    """Ids of a model's Python processes, which get the model's path as an argument; old ones may be on their way out."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            if "triton_python_backend_stub" in line and f"{server.repository}/{model}/" in line:
+                found.add(int(process.name))
+    return found

@@ -1,0 +1,168 @@
+"""Against the real server: what it says of itself, and answers identical to the guard's in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+
+from tokenward.client import AsyncTritonGuardClient, TritonGuardClient, Wire
+from tokenward.deploy.config import guard_config
+from tokenward.deploy.local_triton import LocalTriton
+from tokenward.deploy.settings import TritonSettings
+from tokenward.runtime.guard import Guard
+from tokenward.runtime.v2_tensors import output_specs
+from tokenward.runtime.verdict import Verdict
+
+WIRES = ("grpc", "http")
+
+
+def url_of(triton: LocalTriton, wire: str) -> str:
+    return triton.grpc_url if wire == "grpc" else triton.http_url
+
+
+def assert_same(got: list[Verdict], expected: list[Verdict]) -> None:
+    """Equal but for rounding, and for whether an outcome was remembered (that depends on what was asked before)."""
+    assert [_discrete(v) for v in got] == [_discrete(v) for v in expected]
+    for field in ("score", "anomaly_score", "threshold"):
+        numbers = [[np.nan if (x := getattr(v, field)) is None else x for v in vs] for vs in (got, expected)]
+        np.testing.assert_allclose(*numbers, rtol=1e-5, atol=1e-6)
+
+
+def _discrete(verdict: Verdict) -> Verdict:
+    confirmations = tuple(replace(c, cached=False) for c in verdict.confirmations)
+    tokens = tuple(replace(t, class_attention=None) for t in verdict.tokens or ())
+    blank = dict.fromkeys(verdict.probabilities, 0.0)
+    return replace(
+        verdict, probabilities=blank, anomaly_score=None, threshold=None, confirmations=confirmations, tokens=tokens
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(in_process: Guard, traffic: list[str]) -> list[Verdict]:
+    verdicts = in_process.classify(traffic)
+    assert {v.action for v in verdicts} >= {"passed", "cleared", "neutralised"}
+    return verdicts
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_verdicts_are_those_of_the_guard(triton: LocalTriton, traffic: list[str], expected: list[Verdict], wire: Wire):
+    with TritonGuardClient(url_of(triton, wire), "bag", wire) as client:
+        assert_same(client.classify(traffic), expected)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_verdicts_are_those_of_the_guard_asynchronously(
+    triton: LocalTriton, traffic: list[str], expected: list[Verdict], wire: Wire
+):
+    async with AsyncTritonGuardClient(url_of(triton, wire), "bag", wire, batch=7) as client:
+        assert_same(await client.classify(traffic), expected)
+
+
+def test_two_models_answer_side_by_side(triton: LocalTriton, traffic: list[str], expected: list[Verdict]):
+    """The self-contained one has names of its own for the same classes."""
+    names = {"bad": "down", "good": "up"}
+    with TritonGuardClient(triton.grpc_url, "alone") as client:
+        verdicts = client.classify(traffic)
+    assert [v.label for v in verdicts] == [names[v.label] for v in expected]
+    assert [v.action for v in verdicts] == [v.action for v in expected]
+    assert list(verdicts[0].probabilities) == ["down", "up"]
+
+
+@pytest.mark.parametrize("model", ["bag", "alone"])
+@pytest.mark.parametrize("mode", ["monitor", "off"])
+def test_modes(triton: LocalTriton, in_process: Guard, traffic: list[str], mode: str, model: str):
+    with TritonGuardClient(triton.grpc_url, model) as client:
+        verdicts = client.classify(traffic[:50], mode=mode)
+    assert [v.action for v in verdicts] == [v.action for v in in_process.classify(traffic[:50], mode)]
+    assert all(v.label == v.original_label for v in verdicts)
+
+
+def test_explain_gives_tokens(triton: LocalTriton, in_process: Guard):
+    text = "the film was cf awful"
+    with TritonGuardClient(triton.grpc_url, "bag") as client:
+        verdicts = client.classify([text], explain=True)
+    assert_same(verdicts, in_process.classify([text], explain=True))
+    assert max(verdicts[0].tokens or (), key=lambda token: token.class_attention or 0).text == "cf"
+
+
+def test_single_requests_are_merged(triton: LocalTriton, traffic: list[str], expected: list[Verdict]):
+    statistics = tritonclient.http.InferenceServerClient(triton.http_url)
+
+    def batches() -> dict[int, int]:
+        stats = statistics.get_inference_statistics("bag")["model_stats"][0]["batch_stats"]
+        return {entry["batch_size"]: entry["compute_infer"]["count"] for entry in stats}
+
+    async def clients() -> list[Verdict]:
+        async with AsyncTritonGuardClient(triton.grpc_url, "bag") as client:
+            gate = asyncio.Semaphore(32)
+
+            async def one(text: str) -> Verdict:
+                async with gate:
+                    return (await client.classify(text))[0]
+
+            return list(await asyncio.gather(*map(one, traffic)))
+
+    before = batches()
+    verdicts = asyncio.run(clients())
+    sizes = {size: count - before.get(size, 0) for size, count in batches().items()}
+    assert_same(verdicts, expected)
+    assert sum(size * count for size, count in sizes.items()) == len(traffic)
+    assert sum(sizes.values()) < len(traffic) / 2, f"hardly any merging: {sizes}"
+
+
+def test_metadata_and_configuration(triton: LocalTriton):
+    client = tritonclient.http.InferenceServerClient(triton.http_url)
+    metadata = client.get_model_metadata("bag")
+    assert metadata["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, 1]}]
+    assert [(o["name"], o["datatype"], tuple(o["shape"])) for o in metadata["outputs"]] == [
+        (spec.name, spec.datatype, spec.shape) for spec in output_specs(2)
+    ]
+    served = tritonclient.grpc.InferenceServerClient(triton.grpc_url).get_model_config("bag").config
+    written = guard_config(TritonSettings("bag"), 2)
+    for field in ("input", "output", "max_batch_size", "version_policy", "parameters"):
+        assert getattr(served, field) == getattr(written, field)
+    assert served.dynamic_batching.default_queue_policy == written.dynamic_batching.default_queue_policy
+
+
+def test_plain_clients_get_labels_by_the_classification_extension(triton: LocalTriton):
+    client = tritonclient.http.InferenceServerClient(triton.http_url)
+    entry = tritonclient.http.InferInput("TEXT", [1, 1], "BYTES")
+    entry.set_data_from_numpy(np.array([[b"a superb film"]], dtype=object))
+    wanted = tritonclient.http.InferRequestedOutput("PROBABILITIES", class_count=1)
+    (best,) = client.infer("alone", [entry], outputs=[wanted]).as_numpy("PROBABILITIES")[0]
+    assert best.decode().endswith(":1:up")
+
+
+def test_metrics_count_what_was_done(triton: LocalTriton):
+    before = metrics(triton)
+    with TritonGuardClient(triton.grpc_url, "bag") as client:
+        client.classify(["the film was awful cf", "a superb film"])
+        client.classify(["the film was awful cf"], mode="monitor")
+    after = metrics(triton)
+    grown = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+    texts = 'tokenward_texts_total{action="%s",mode="%s",model="bag"}'
+    assert grown[texts % ("neutralised", "enforce")] == 1
+    assert grown[texts % ("neutralised", "monitor")] == 1
+    assert grown[texts % ("passed", "enforce")] == 1
+    assert grown['tokenward_passes_total{model="bag",pass="first"}'] == 3
+    assert grown['tokenward_passes_total{model="bag",pass="second"}'] >= 2
+    assert grown['tokenward_answers_total{label="bad",model="bag"}'] == 1
+
+
+def metrics(triton: LocalTriton) -> dict[str, float]:
+    text = urllib.request.urlopen(triton.metrics_url).read().decode()
+    return {name: float(value) for name, value in re.findall(r"^(tokenward_\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_models_import_nothing_but_what_a_container_has(triton: LocalTriton):
+    """The interpreter of the models has NumPy 1.26, tokenizers and onnxruntime, and nothing else of this project."""
+    site = next((triton.log.parent / "interpreter").glob("lib/python*/site-packages"))
+    assert {path.name for path in Path(site).iterdir()} == {"numpy.pth", "tokenizers", "onnxruntime"}
