@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..artifact import file_sha256
 from ..errors import InputError, require
 
 _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
@@ -67,16 +65,6 @@ def class_names(config: dict[str, Any], classes: int, wanted: Sequence[str] | No
     if len(set(names)) < classes:
         raise InputError("two classes have one name: give each its own with --labels")
     return names
-
-
-def weights_sha256(files: Sequence[Path]) -> str:
-    """One digest of the weight files, in the order of their names."""
-    if len(files) == 1:
-        return file_sha256(files[0])
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{file_sha256(path)}  {path.name}\n".encode())
-    return digest.hexdigest()
 
 
 def purification(source: Path) -> dict[str, Any] | None:

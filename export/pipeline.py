@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from ..artifact import GraphInfo, GuardFile, write_guard, writing
+from ..artifact import GraphInfo, GuardFile, weights_sha256, write_guard, writing
 from ..errors import InputError
 from ..kernels.vocabulary import scored_table
 from .assembly import guard_graph
-from .checkpoint import class_names, purification, weights_sha256, write_config, write_tokenizer
+from .checkpoint import class_names, purification, write_config, write_tokenizer
 from .discovery import Layout, discover
 from .forward import OPSET, export_forward, load_source
 from .ground_truth import AutogradTruth
@@ -70,7 +70,7 @@ def export_classifier(
         guard = GuardFile(
             family=source.family,
             checkpoint=model_dir.resolve().name,
-            checkpoint_sha256=weights_sha256(sorted(model_dir.glob("*.safetensors"))),
+            checkpoint_sha256=weights_sha256(model_dir),
             graph=_graph_info(model, layout, chosen, settings, max_tokens),
             parity=parity,
             versions={name: version(name) for name in _PACKAGES},

@@ -230,6 +230,17 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def weights_sha256(folder: Path) -> str:
+    """One digest of the safetensors files of a checkpoint folder, in the order of their names."""
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) == 1:
+        return file_sha256(files[0])
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{file_sha256(path)}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
 def _verify(folder: Path, with_graph: bool = True) -> str:
     """Check every file against SHA256SUMS and return the digest of that list."""
     if not folder.is_dir():
