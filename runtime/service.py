@@ -45,6 +45,23 @@ class Service:
             else None
         )
 
+    async def __aenter__(self) -> Service:
+        """Load what is not loaded yet, and warm up."""
+        await self.engine.__aenter__()
+        if judge := self.guard.judge:
+            self.metrics.watch(judge.gates)
+        outcomes = self.settings.cache_file
+        if outcomes and outcomes.exists():
+            self.guard.cache.load(outcomes)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish what was accepted."""
+        self.draining = True
+        await self.engine.aclose(self.settings.grace_seconds)
+        if self.settings.cache_file:
+            self.guard.cache.save(self.settings.cache_file)
+
     @property
     def guard(self) -> Guard:
         """The loaded guard."""

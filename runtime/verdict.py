@@ -96,7 +96,7 @@ class Verdict:
         return self.probabilities[self.label]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with ``score`` as a transformers pipeline would give it; no number where none is finite."""
+        """Plain JSON values: no number where none is finite; with ``score`` as a transformers pipeline gives it."""
         fields = asdict(self)
         for token in fields["tokens"] or ():
             token.update((k, None) for k, v in token.items() if isinstance(v, float) and not math.isfinite(v))

@@ -1,14 +1,20 @@
-"""An engine whose batches a test can hold back, break and count."""
+"""An engine whose batches a test can hold back, break and count, and servers over the lexicon classifier."""
 
 from __future__ import annotations
 
 import asyncio
-from threading import Event
+import time
+from threading import Event, Thread
 
+import httpx
 import pytest
+import uvicorn
 
 from tokenward.runtime.engine import Arrays, Batch, Engine
 from tokenward.runtime.guard import Guard
+from tokenward.runtime.server import create_app
+from tokenward.runtime.service import Service
+from tokenward.runtime.settings import ServeSettings
 
 
 class ControlledEngine:
@@ -48,3 +54,45 @@ def engine(lexicon_guard: Guard):
     lexicon_guard.reader.engine = controlled
     yield controlled
     controlled.free.set()
+
+
+class RunningServer:
+    """A server in a thread of this process, on a free port."""
+
+    def __init__(self, settings: ServeSettings, guard: Guard) -> None:
+        self.app = create_app(settings, guard)
+        self.service: Service = self.app.state.service
+        config = uvicorn.Config(self.app, "127.0.0.1", 0, log_level="error", timeout_graceful_shutdown=20)
+        self._server = uvicorn.Server(config)
+        self._thread = Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+            time.sleep(0.005)
+        self.address: tuple[str, int] = self._server.servers[0].sockets[0].getsockname()
+        self.url = "http://{}:{}".format(*self.address)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture
+def start(lexicon_guard: Guard):
+    """Start servers over the lexicon classifier with the settings given; they stop with the test."""
+    servers = []
+
+    def start_one(**settings: object) -> RunningServer:
+        servers.append(RunningServer(ServeSettings(artifact="lexicon", **settings), lexicon_guard))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def client(start):
+    """A client of a server with default settings."""
+    with httpx.Client(base_url=start().url) as client:
+        yield client

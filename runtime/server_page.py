@@ -1,0 +1,94 @@
+"""The page for people at `/`, its static files, and the API's documentation. Nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
+from jinja2 import Environment, FileSystemLoader
+from starlette.exceptions import HTTPException
+
+from ..errors import TokenwardError
+from ..explain import ACTIONS, deciding_measure, pieces
+from ..visible import visible
+from .recent import MINUTES
+from .server_errors import Refusal, refusal_of
+from .service import Service
+from .v2_tensors import RequestOptions
+
+FOLDER = Path(__file__).parent / "page"
+STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+def page_router(service: Service, app: FastAPI) -> APIRouter:
+    """The routes; none of them is part of the API."""
+    router = APIRouter(include_in_schema=False)
+    templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates.filters.update(visible=visible, resolved=_resolved)
+
+    def render(template: str, **values: Any) -> str:
+        return templates.get_template(template).render(
+            labels=service.guard.labels,
+            mode=service.settings.mode,
+            max_characters=service.settings.max_characters,
+            needs_token=service.settings.token is not None,
+            recent=service.metrics.recent.counts(),
+            minutes=MINUTES,
+            **values,
+        )
+
+    @router.get("/")
+    async def page() -> Response:
+        return HTMLResponse(render("page.html"))
+
+    @router.post("/")
+    async def classify(request: Request) -> Response:
+        fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+        text = fields.get("text", [""])[0].replace("\r\n", "\n")
+        status, found = 200, {}
+        try:
+            if not service.knows(fields.get("token", [""])[0]):
+                raise Refusal(401, "unauthorised", "That is not the access token of this server.")
+            found = await explained(request, text)
+        except TokenwardError as error:
+            refusal = refusal_of(error)
+            status, found = refusal.status_code, {"error": refusal.detail}
+        except Refusal as refusal:
+            status, found = refusal.status_code, {"error": refusal.detail}
+        template = "result.html" if "fragment" in request.headers.get("accept", "") else "page.html"
+        return HTMLResponse(render(template, text=text, **found), status)
+
+    async def explained(request: Request, text: str) -> dict[str, Any]:
+        options = RequestOptions(service.settings.mode, explain=True)
+        (verdict,) = (await service.classify(request, [text], options)).verdicts
+        measure = deciding_measure(service.guard.artifact.guard.graph.preset)
+        tone, meaning = ACTIONS[verdict.action]
+        return {
+            "verdict": verdict,
+            "tone": tone,
+            "meaning": meaning,
+            "measure": measure.replace("_", " "),
+            "pieces": pieces(text, verdict, measure),
+        }
+
+    @router.get("/page/{name}")
+    async def static(name: str) -> Response:
+        if name not in STATIC:
+            raise HTTPException(404)
+        return FileResponse(FOLDER / name, media_type=STATIC[name])
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return HTMLResponse(render("docs.html", api=app.openapi()))
+
+    return router
+
+
+def _resolved(schema: Mapping[str, Any], api: Mapping[str, Any]) -> Any:
+    """A JSON schema with its reference into the document followed."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return api["components"]["schemas"][name] if name else schema
