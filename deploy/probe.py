@@ -1,21 +1,22 @@
-"""Ask a Triton server for a real answer; exit 0 if it comes. Kubernetes runs this file as its probe.
+"""Ask a Triton server for real answers; exit 0 if they come. Kubernetes runs this file as its probe.
 
 Triton's own readiness stays true after the process of a Python model has died, so only an inference can tell.
 Standard library alone: it runs in the server's container.
-
-    python3 probe.py MODEL [URL] [SECONDS]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
+from collections.abc import Sequence
+
+LOCAL = "http://127.0.0.1:8000"
 
 
-def probe(model: str, url: str = "http://127.0.0.1:8000", seconds: float = 5.0) -> None:
+def probe(model: str, url: str = LOCAL, seconds: float = 5.0) -> None:
     """Return when ``model`` has classified a text.
 
     Raises:
@@ -34,19 +35,21 @@ def probe(model: str, url: str = "http://127.0.0.1:8000", seconds: float = 5.0) 
         raise ValueError(f"unexpected answer: {answer}")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Probe as the command line says; the exit status is the answer."""
-    model, url, seconds = [*arguments, *["http://127.0.0.1:8000", "5"][len(arguments) - 1 :]]
-    try:
-        probe(model, url, float(seconds))
-    except urllib.error.HTTPError as error:
-        print(f"{model} answers with status {error.code}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        print(f"{model} does not answer: {error}", file=sys.stderr)
-        return 1
+    parser = argparse.ArgumentParser(description="Exit 0 if every model classifies a text.")
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--url", default=LOCAL)
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each model")
+    asked = parser.parse_args(arguments)
+    for model in asked.models:
+        try:
+            probe(model, asked.url, asked.seconds)
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            print(f"{model} does not answer: {error}", file=sys.stderr)
+            return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

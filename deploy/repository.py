@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import tempfile
@@ -14,11 +13,9 @@ from ..errors import InputError
 from ..runtime.judge import calibrated
 from .config import LABELS_FILE, graph_config, guard_config, warmup_files, write_config
 from .settings import TritonSettings
+from .sources import needed_modules
 
 VERSION = "1"
-
-# What the Python model imports, shipped beside it: source files alone, so that a server needs nothing of ours.
-_SHIPPED = ("tokenward", "tokenward.runtime", "tokenward.kernels", "tokenward.deploy.served")
 
 _MODEL = '''"""A guarded text classifier; everything is in tokenward.deploy.served, shipped in this folder."""
 
@@ -92,8 +89,11 @@ def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> 
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in artifact.labels), encoding="utf-8")
     version = folder / VERSION
     (version / "model.py").write_text(_MODEL, encoding="utf-8")
-    for package in _SHIPPED:
-        _copy_sources(package, version)
+    for name, source in needed_modules("tokenward.deploy.served.model").items():
+        target = version.joinpath(*name.split("."))
+        target = target / source.name if source.name == "__init__.py" else target.with_suffix(".py")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
     (version / "artifact").mkdir()
     for source in sorted(artifact.path.iterdir()):
         if source != artifact.model_path or settings.self_contained:
@@ -105,19 +105,6 @@ def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> 
         (root / name / "warmup").mkdir()
         for file, content in files.items():
             (root / name / "warmup" / file).write_bytes(content)
-
-
-def _copy_sources(package: str, version: Path) -> None:
-    """Copy a package's own modules; packages above it become empty ones where they are not shipped themselves."""
-    source = Path(str(importlib.import_module(package).__file__)).parent
-    target = version.joinpath(*package.split("."))
-    target.mkdir(parents=True, exist_ok=True)
-    for module in sorted(source.glob("*.py")):
-        shutil.copyfile(module, target / module.name)
-    for parent in target.parents:
-        if parent == version:
-            break
-        (parent / "__init__.py").touch()
 
 
 def _place(source: Path, target: Path) -> None:

@@ -43,7 +43,7 @@ class TritonPythonModel:
             engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
         self._rows = _RowCounter(engine)
         self._guard = Guard(artifact, self._rows, options)
-        self._metrics = Metrics(args["model_name"], labels)
+        self._metrics = Metrics(args["model_name"])
         self._default = parameters["mode"]
         self._fixed_mode = parameters["fixed_mode"] == "true"
         self._max_text_bytes = int(parameters["max_text_bytes"])

@@ -141,7 +141,7 @@ def test_requests_refused_during_a_reload_are_told_to_come_again(fragile: LocalT
 
 def test_the_probe_notices_a_dead_model_process(fragile: LocalTriton, control: Any):
     """Triton itself goes on saying that it is ready."""
-    command = [sys.executable, str(probe_module.__file__), "bag", f"http://{fragile.http_url}", "2"]
+    command = [sys.executable, str(probe_module.__file__), "bag", "--url", f"http://{fragile.http_url}", "--seconds=2"]
     assert subprocess.run(command).returncode == 0
     for process in processes_of(fragile, "bag"):
         os.kill(process, signal.SIGKILL)
@@ -178,7 +178,7 @@ def test_no_server_is_told_at_the_deadline(wire: Any):
 
 
 def processes_of(server: LocalTriton, model: str) -> set[int]:
-    """Ids of a model's Python processes, which get the model's path as an argument; old ones may be on their way out."""
+    """Ids of a model's Python processes (its path is their argument); old ones may be on their way out."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -148,13 +148,16 @@ def test_metrics_count_what_was_done(triton: LocalTriton):
         client.classify(["the film was awful cf"], mode="monitor")
     after = metrics(triton)
     grown = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-    texts = 'tokenward_texts_total{action="%s",mode="%s",model="bag"}'
-    assert grown[texts % ("neutralised", "enforce")] == 1
-    assert grown[texts % ("neutralised", "monitor")] == 1
-    assert grown[texts % ("passed", "enforce")] == 1
-    assert grown['tokenward_passes_total{model="bag",pass="first"}'] == 3
-    assert grown['tokenward_passes_total{model="bag",pass="second"}'] >= 2
-    assert grown['tokenward_answers_total{label="bad",model="bag"}'] == 1
+    actions = 'tokenward_actions_total{action="%s",label="%s",mode="%s",model="bag"}'
+    assert grown == {
+        actions % ("neutralised", "bad", "enforce"): 1,
+        actions % ("neutralised", "bad", "monitor"): 1,
+        actions % ("passed", "good", "enforce"): 1,
+        'tokenward_gradients_total{model="bag",skipped="no"}': 3,
+        'tokenward_passes_total{look="first",model="bag"}': 3,
+        'tokenward_passes_total{look="second",model="bag"}': grown['tokenward_passes_total{look="second",model="bag"}'],
+    }
+    assert grown['tokenward_passes_total{look="second",model="bag"}'] >= 2
 
 
 def metrics(triton: LocalTriton) -> dict[str, float]:
