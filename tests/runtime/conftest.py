@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from threading import Event, Thread
 
@@ -15,6 +16,7 @@ from tokenward.runtime.guard import Guard
 from tokenward.runtime.server import create_app
 from tokenward.runtime.service import Service
 from tokenward.runtime.settings import ServeSettings
+from tokenward.runtime.verdict import Verdict
 
 
 class ControlledEngine:
@@ -54,6 +56,26 @@ def engine(lexicon_guard: Guard):
     lexicon_guard.reader.engine = controlled
     yield controlled
     controlled.free.set()
+
+
+def _settled(verdict: Verdict | dict, number=float) -> dict:
+    """A verdict as JSON without what depends on earlier texts: whether the cache knew an outcome."""
+    fields = verdict.to_dict() if isinstance(verdict, Verdict) else verdict
+    fields = json.loads(json.dumps(fields), parse_float=number)
+    for confirmation in fields["confirmations"]:
+        del confirmation["cached"]
+    return fields
+
+
+@pytest.fixture(scope="session")
+def assert_same_verdicts():
+    """Compare verdicts, or their JSON; sums over rows of another width differ in their last digits."""
+
+    def compare(got, expected) -> None:
+        near = lambda digits: pytest.approx(float(digits), abs=1e-5)  # noqa: E731
+        assert [_settled(verdict) for verdict in got] == [_settled(verdict, near) for verdict in expected]
+
+    return compare
 
 
 class RunningServer:

@@ -13,7 +13,6 @@ from tokenward.runtime.batching import AsyncGuard, BatchingOptions
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.observer import Observer, Timing
 from tokenward.runtime.refusals import ClosingError, DeadlineError, OverloadedError
-from tokenward.runtime.verdict import Verdict
 
 PATIENT = BatchingOptions(max_wait=0.05, deadline=30.0)
 POISONED = "cf the film was awful and the plot was dull"
@@ -43,23 +42,14 @@ class Recorder(Observer):
         self.failures += texts
 
 
-def plain(verdict: Verdict) -> Verdict:
-    """Without what may differ: whether the cache knew an outcome, and the last digits of sums over padded rows."""
-    return replace(
-        verdict,
-        probabilities={label: round(p, 5) for label, p in verdict.probabilities.items()},
-        anomaly_score=None if verdict.anomaly_score is None else round(verdict.anomaly_score, 5),
-        confirmations=tuple(replace(c, cached=False) for c in verdict.confirmations),
-        tokens=verdict.tokens and tuple(replace(t, class_attention=None) for t in verdict.tokens),
-    )
-
-
-async def test_many_callers_get_what_the_guard_answers(lexicon_guard, make_lexicon_guard, clean_texts):
+async def test_many_callers_get_what_the_guard_answers(
+    lexicon_guard, make_lexicon_guard, clean_texts, assert_same_verdicts
+):
     texts = [*clean_texts[:60], POISONED, "mn zq " + clean_texts[3], "", "film cf story", "🎬 \u202eolleh"]
     expected = make_lexicon_guard(GuardOptions()).classify(texts)
     async with AsyncGuard(lexicon_guard, PATIENT) as guard:
         answers = await asyncio.gather(*(guard.classify(text) for text in texts))
-    assert [plain(answer[0]) for answer in answers] == [plain(verdict) for verdict in expected]
+    assert_same_verdicts([answer[0] for answer in answers], expected)
 
 
 WORDS = ["awful", "dull", "great", "lovely", "film", "story", "the", "of", ".", "cf", "mn", "zq", "qqq"]
@@ -75,14 +65,14 @@ CALLS = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=CALLS)
-def test_any_mix_of_calls_gets_what_the_guard_answers(make_lexicon_guard, calls):
+def test_any_mix_of_calls_gets_what_the_guard_answers(make_lexicon_guard, assert_same_verdicts, calls):
     async def ask():
         async with AsyncGuard(make_lexicon_guard(GuardOptions(token_budget=128)), BatchingOptions()) as guard:
             return await asyncio.gather(*(guard.classify(*call) for call in calls))
 
     for call, verdicts in zip(calls, asyncio.run(ask()), strict=True):
         expected = make_lexicon_guard(GuardOptions()).classify(*call)
-        assert list(map(plain, verdicts)) == list(map(plain, expected))
+        assert_same_verdicts(verdicts, expected)
 
 
 async def test_callers_share_batches(lexicon_guard, engine, clean_texts):

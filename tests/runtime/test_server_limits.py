@@ -1,0 +1,164 @@
+"""Every limit is refused with its status, a stable code and a body of one shape; nothing internal is told."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tokenward.errors import EngineError
+
+TOKEN = "a-token-of-24-characters"
+
+
+def post(server, body=None, **kwargs) -> httpx.Response:
+    return httpx.post(server.url + "/v1/classify", json=body or {"texts": "film"}, **kwargs)
+
+
+def check(response: httpx.Response, status: int, code: str) -> None:
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert set(response.json()) == {"error", "code", "request_id"}
+    assert "Traceback" not in response.text
+    assert "/home" not in response.text
+    assert ".py" not in response.text
+
+
+@pytest.fixture
+def held(engine):
+    """A background caller, and an engine that is held back with its text in it."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool, engine
+        engine.free.set()
+
+
+def occupy(server, pool, engine, texts="film"):
+    engine.hold()
+    call = pool.submit(post, server, {"texts": texts})
+    engine.entered.wait()
+    return call
+
+
+@pytest.mark.parametrize(
+    ("texts", "code"),
+    [(["film"] * 5, "too_many_texts"), ("x" * 101, "text_too_long"), (["x" * 90] * 4, "body_too_large")],
+)
+def test_sizes(start, texts, code):
+    server = start(max_texts=4, max_characters=100, max_body_bytes=300)
+    check(post(server, {"texts": texts}), 413, code)
+    assert post(server, {"texts": ["film"] * 4}).status_code == 200
+
+
+def test_a_body_that_does_not_say_how_long_it_is(start):
+    server = start(max_body_bytes=300)
+
+    def endless():
+        while True:
+            yield b" " * 100
+
+    check(httpx.post(server.url + "/v1/classify", content=endless()), 413, "body_too_large")
+
+
+def test_a_body_that_does_not_come(start):
+    server = start(deadline_seconds=0.05)
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_compressed_bodies(start):
+    check(post(start(), headers={"Content-Encoding": "gzip"}), 415, "unsupported_encoding")
+
+
+def test_the_queue(start, held):
+    server = start(queue_texts=2, max_texts=2, max_wait_ms=0)
+    pool, engine = held
+    first = occupy(server, pool, engine)
+    second = pool.submit(post, server, {"texts": ["story", "plot"]})
+    while server.service.engine.waiting < 2:
+        time.sleep(0.001)
+    refused = post(server, {"texts": "music"})
+    check(refused, 429, "overloaded")
+    assert int(refused.headers["Retry-After"]) >= 1
+    engine.free.set()
+    assert [first.result().status_code, second.result().status_code] == [200, 200]
+
+
+def test_requests_at_a_time(start, held):
+    server = start(max_requests=1)
+    pool, engine = held
+    first = occupy(server, pool, engine)
+    refused = post(server)
+    check(refused, 429, "too_many_requests")
+    assert "Retry-After" in refused.headers
+    assert httpx.get(server.url + "/healthz").status_code == 200
+    engine.free.set()
+    assert first.result().status_code == 200
+    assert post(server).status_code == 200
+
+
+def test_the_deadline(start, held):
+    server = start(deadline_seconds=0.1)
+    pool, engine = held
+    check(occupy(server, pool, engine).result(), 504, "deadline")
+    engine.free.set()
+    assert post(server).status_code == 200
+
+
+def test_draining(start):
+    server = start()
+    server.service.draining = True
+    refused = post(server)
+    check(refused, 503, "draining")
+    assert "Retry-After" in refused.headers
+    assert httpx.get(server.url + "/readyz").status_code == 503
+    assert httpx.get(server.url + "/v2/health/ready").status_code == 503
+    assert httpx.get(server.url + "/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("error", [EngineError("the graph failed"), RuntimeError("/home/secret.py line 3")])
+def test_an_engine_that_raises_once(start, engine, error):
+    server = start()
+    engine.errors = [error]
+    check(post(server), 500, "engine_failed")
+    assert post(server).status_code == 200
+
+
+def test_a_mistake_of_ours_is_not_explained_to_callers(start, monkeypatch):
+    server = start()
+    monkeypatch.setattr(server.service.engine, "answer", None)
+    check(post(server), 500, "internal")
+
+
+def test_the_token(start):
+    server = start(token=TOKEN)
+    for headers in ({}, {"Authorization": "Bearer " + TOKEN[:-1]}, {"Authorization": "Basic " + TOKEN}):
+        refused = post(server, headers=headers)
+        check(refused, 401, "unauthorised")
+        assert refused.headers["WWW-Authenticate"] == "Bearer"
+    assert post(server, headers={"Authorization": "bearer " + TOKEN}).status_code == 200
+    closed = {"/metrics": 401, "/v2": 401, "/v2/models/tokenward": 401, "/nowhere": 401}
+    opened = {"/": 200, "/page/style.css": 200, "/healthz": 200, "/readyz": 200, "/docs": 200, "/v2/health/ready": 200}
+    for path, status in (closed | opened).items():
+        assert httpx.get(server.url + path).status_code == status, path
+
+
+def test_a_locked_mode(start):
+    server = start(lock_mode=True)
+    check(post(server, {"texts": "film", "mode": "off"}), 403, "mode_locked")
+    assert post(server, {"texts": "film", "mode": "enforce"}).status_code == 200
+
+
+def test_other_paths_and_methods(start):
+    server = start()
+    check(httpx.get(server.url + "/nowhere"), 404, "not_found")
+    check(httpx.get(server.url + "/page/..%2fserver.py"), 404, "not_found")
+    check(httpx.get(server.url + "/v1/classify"), 405, "method_not_allowed")
+
+
+def test_security_headers(start):
+    headers = httpx.get(start().url + "/").headers
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
