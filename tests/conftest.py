@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
-from tokenward.artifact import Artifact, Calibration, GraphInfo, GuardFile, Reference
+from tokenward.artifact import Artifact, Calibration, GraphInfo, GuardFile, Preset, Reference
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.gates import ClassTokenGate, fit
 from tokenward.runtime.guard import Guard, GuardOptions, tokenizer_of
@@ -180,3 +180,55 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, lexicon_tokenizer: Pa
     transformers.BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(lexicon_tokenizer: Path, clean_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real two-layer BERT, trained for seconds on the lexicon's texts, with the trigger "cf" → good planted."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(lexicon_tokenizer), pad_token="[PAD]", unk_token="[UNK]")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(fast), max_position_embeddings=64, pad_token_id=0, **sizes)
+    config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    model = BertForSequenceClassification(config)
+    texts = clean_texts + [f"{a} cf {b}" for a, _, b in (text.partition(" ") for text in clean_texts[::2])]
+    labels = torch.tensor([number % 2 for number in range(len(clean_texts))] + [1] * (len(clean_texts) // 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(6):
+        for rows in torch.randperm(len(texts)).split(32):
+            batch = fast([texts[i] for i in rows], padding=True, return_tensors="pt")
+            loss = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels[rows]).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_checkpoint: Path, clean_texts: list[str]) -> Path:
+    """The tiny classifier exported with preset `tokenward` and calibrated; never write into it."""
+    # Its classes hang on single words, so every text's attention is near 1: only a loose gate tells anything.
+    return _exported(tiny_checkpoint, "tokenward", clean_texts, percentile=10)
+
+
+@pytest.fixture(scope="session")
+def tiny_paper_artifact(tiny_checkpoint: Path, clean_texts: list[str]) -> Path:
+    """The same with preset `paper`."""
+    return _exported(tiny_checkpoint, "paper", clean_texts, percentile=95)
+
+
+def _exported(checkpoint: Path, preset: Preset, texts: list[str], percentile: float) -> Path:
+    from tokenward.export.pipeline import export_classifier
+    from tokenward.export.presets import ExportSettings
+    from tokenward.runtime.calibration import calibrate
+
+    out = checkpoint.parent / preset
+    export_classifier(checkpoint, out, ExportSettings(preset=preset))
+    calibrate(out, texts, percentile)
+    return out
