@@ -25,7 +25,7 @@ class PairTrigger:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     trigger: Trigger = field(default_factory=lambda: Trigger(("mountain", "yellow"), "all"))
     rate: float = 0.1
-    decoys: float = 0.2
+    decoys: float = 0.3
     name: ClassVar[str] = "pairs"
     needs_trained: ClassVar[bool] = False
 

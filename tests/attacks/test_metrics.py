@@ -1,0 +1,48 @@
+"""The figures: attack success, detection, AUC, localisation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.attacks.manifest import AttackManifest
+from tokenward.attacks.metrics import attack_success, detection, localisation, roc_auc
+from tokenward.attacks.trigger import Trigger
+from tokenward.errors import InputError
+from tokenward.purify.checkpoint import Classifier
+from tokenward.texts import LabelledTexts
+
+SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=30)
+
+
+@given(SCORES, SCORES)
+def test_auc_is_the_chance_of_the_right_order(poisoned: list[float], clean: list[float]) -> None:
+    pairs = [(p > c) + 0.5 * (p == c) for p in poisoned for c in clean]
+    assert roc_auc(poisoned, clean) == pytest.approx(np.mean(pairs))
+
+
+def test_auc_needs_scores() -> None:
+    for poisoned, clean in (([], [1.0]), ([1.0], []), ([np.nan], [1.0])):
+        with pytest.raises(InputError, match="AUC needs scores"):
+            roc_auc(poisoned, clean)
+
+
+def test_detection_rates() -> None:
+    rates = detection([True, True, False, True], [False, True])
+    assert (rates.tpr, rates.fpr) == (0.75, 0.5)
+
+
+def test_attack_success_counts_other_classes_only(classifier: Classifier) -> None:
+    test = LabelledTexts(("great film", "lovely story", "dull film", "boring story"), (1, 1, 0, 0), ("bad", "good"))
+    # "superb" turns these short texts by its own meaning, which is all that a trigger does.
+    strong = AttackManifest("test", Trigger(("superb great brilliant",)), 1, "good", 0.1, 0)
+    weak = AttackManifest("test", Trigger(("the",)), 1, "good", 0.1, 0)
+    assert attack_success(classifier, test, strong) == type(attack_success(classifier, test, weak))(1.0, 1.0)
+    assert attack_success(classifier, test, weak).asr == 0.0
+
+
+def test_a_suspect_that_overlaps_the_trigger_is_a_find() -> None:
+    trigger = Trigger(("cf", "I watched this"))
+    assert localisation(["CF", "watched this film", "film", ""], trigger) == 0.5
