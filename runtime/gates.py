@@ -149,7 +149,7 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]
     """Least-squares slope and intercept; a level line where all x are equal."""
     centred = x - x.mean()
     spread = float(centred @ centred)
-    slope = float(centred @ (y - y.mean())) / spread if spread > 0 else 0.0
+    slope = float(centred @ (y - y.mean())) / spread if spread > 1e-9 else 0.0
     return slope, float(y.mean() - slope * x.mean())
 
 

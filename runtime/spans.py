@@ -43,8 +43,9 @@ def kept_without(text: str, spans: Iterable[Offsets]) -> list[int]:
     kept = list(range(len(text)))
     for start, stop in sorted(spans, reverse=True):
         opens = start == 0 or text[start - 1].isspace()
-        closes = stop == len(text) or text[stop].isspace()
-        before = int(opens and closes and stop == len(text) and start > 0)
-        after = int(opens and closes and stop < len(text))
+        last = stop == len(text)
+        before = int(opens and last and start > 0)
+        after = int(opens and not last and text[stop].isspace())
+        text = text[: start - before] + text[stop + after :]
         del kept[start - before : stop + after]
     return kept

@@ -28,7 +28,7 @@ class Encoding:
     Attributes:
         ids: int64 [n].
         starts, ends: int64 [n], character offsets into the text; both 0 at special tokens.
-        words: int64 [n], index of the word a piece belongs to, −1 at special tokens.
+        words: int64 [n], index of the word a piece belongs to, −1 at special tokens and at blanks.
         truncated: the text was longer than the model reads.
     """
 
@@ -70,7 +70,9 @@ class Tokenizer:
         self.max_tokens = max_tokens
         self.pad_id = pad_id
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
+        self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
         for index, piece in token_texts(self._fast).items():
+            self._blank[index] = not piece.strip()
             self._alone[index] = _stands_alone(piece)
 
     def normalise(self, span: str) -> str:
@@ -101,6 +103,7 @@ class Tokenizer:
         ids = np.array([i for e in encoded for i in e.ids], dtype=np.int64)
         offsets = np.array([o for e in encoded for o in e.offsets], dtype=np.int64).reshape(-1, 2)
         words = np.array([-1 if w is None else w for e in encoded for w in e.word_ids], dtype=np.int64)
+        words[self._blank[ids]] = -1
         stops = np.cumsum(lengths)
         rows = np.repeat(np.arange(len(encoded)), lengths)
         joined = self._join(ids, offsets, words, rows)

@@ -1,0 +1,76 @@
+"""The memory of outcomes: bounded, safe for threads, bound to one artifact, verified when read back."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tokenward.errors import InputError
+from tokenward.runtime.cache import OutcomeCache
+
+
+def test_least_recently_used_leaves_first() -> None:
+    cache = OutcomeCache("a", capacity=2)
+    cache.put("one", 0, (1.0,))
+    cache.put("two", 0, (2.0,))
+    assert cache.get("one", 0) == (1.0,)
+    cache.put("three", 0, (3.0,))
+    assert (cache.get("two", 0), cache.get("one", 0), len(cache)) == ((), (1.0,), 2)
+    assert (cache.hits, cache.misses) == (2, 1)
+
+
+def test_more_references_replace_fewer_and_never_the_other_way() -> None:
+    cache = OutcomeCache("a")
+    cache.put("cf", 1, (1.0, 2.0))
+    cache.put("cf", 1, (1.0,))
+    assert cache.get("cf", 1) == (1.0, 2.0)
+    assert cache.get("cf", 0) == ()
+
+
+def test_threads_do_not_break_the_bound() -> None:
+    cache = OutcomeCache("a", capacity=50)
+
+    def work(number: int) -> None:
+        for i in range(500):
+            cache.put(f"{number}-{i}", 0, (float(i),))
+            cache.get(f"{number}-{i // 2}", 0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(cache) == 50
+
+
+def test_saved_outcomes_come_back(tmp_path: Path) -> None:
+    cache = OutcomeCache("a")
+    cache.put("schlüssel 🙂", 1, (0.5, -1.25))
+    cache.save(tmp_path / "cache.json")
+    again = OutcomeCache("a")
+    again.load(tmp_path / "cache.json")
+    assert again.get("schlüssel 🙂", 1) == (0.5, -1.25)
+    assert [p.name for p in tmp_path.iterdir()] == ["cache.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(artifact="b"), "belongs to another artifact"),
+        (lambda d: d.update(entries="[]"), "does not match its checksum"),
+        (lambda d: d.pop("entries"), "is not a cache"),
+        (lambda d: d.update(entries=3), "is not a cache"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, change, message: str) -> None:
+    path = tmp_path / "cache.json"
+    cache = OutcomeCache("a")
+    cache.put("cf", 1, (1.0,))
+    cache.save(path)
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=message):
+        OutcomeCache("a").load(path)
+    with pytest.raises(InputError, match="is not a cache"):
+        OutcomeCache("a").load(tmp_path / "missing.json")

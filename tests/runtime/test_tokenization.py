@@ -1,0 +1,133 @@
+"""Words with character offsets, for every kind of tokenizer, padding and scripts included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+from tokenward.errors import ArtifactError, InputError
+from tokenward.runtime.tokenization import Tokenizer
+
+CORPUS = [
+    "unbelievable films don't cost much",
+    "the café in the house , a film !",
+    "你好吗 很好",
+    "emoji 😀👍🏽 too",
+] * 20
+
+
+def wordpiece() -> FastTokenizer:
+    fast = FastTokenizer(models.WordPiece(unk_token="[UNK]"))
+    fast.normalizer = normalizers.BertNormalizer()
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    fast.train_from_iterator(CORPUS, trainer)
+    ends = [(token, fast.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    fast.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return fast
+
+
+def byte_level() -> FastTokenizer:
+    fast = FastTokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    fast.train_from_iterator(CORPUS, trainer)
+    fast.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), trim_offsets=True)
+    return fast
+
+
+def sentencepiece() -> FastTokenizer:
+    fast = FastTokenizer(models.Unigram())
+    fast.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=["<s>", "</s>", "<unk>"], unk_token="<unk>")
+    fast.train_from_iterator(CORPUS, trainer)
+    fast.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    return fast
+
+
+KINDS = {"wordpiece": wordpiece, "byte_level": byte_level, "sentencepiece": sentencepiece}
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
+    made = {}
+    for kind, make in KINDS.items():
+        fast = make()
+        path = tmp_path_factory.mktemp(kind) / "tokenizer.json"
+        fast.save(str(path))
+        made[kind] = Tokenizer(path, max_tokens=32, vocabulary_size=fast.get_vocab_size(), pad_id=0)
+    return made
+
+
+def words(tokenizer: Tokenizer, text: str) -> list[str]:
+    (encoding,) = tokenizer.encode([text])
+    return [text[slice(*encoding.span(word, word))].strip() for word in range(encoding.word_count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("unbelievable films", ["unbelievable", "films"]),
+        ("a film, the house!", ["a", "film", ",", "the", "house", "!"]),
+        ("  the   café ", ["the", "café"]),
+    ],
+)
+def test_pieces_are_joined_to_whole_words(
+    tokenizers: dict[str, Tokenizer], kind: str, text: str, expected: list[str]
+) -> None:
+    assert words(tokenizers[kind], text) == expected
+
+
+def test_scripts_without_spaces_are_not_one_word(tokenizers: dict[str, Tokenizer]) -> None:
+    assert words(tokenizers["wordpiece"], "你好吗") == ["你", "好", "吗"]
+    assert len(words(tokenizers["sentencepiece"], "你好吗很好")) > 1
+
+
+def test_an_emoji_of_several_pieces_is_never_parted(tokenizers: dict[str, Tokenizer]) -> None:
+    assert "😀" in "".join(words(tokenizers["byte_level"], "a 😀 b"))
+    assert all("\ufffd" not in word for word in words(tokenizers["byte_level"], "a 😀 b"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=5))
+def test_words_cover_their_pieces_in_order(tokenizers: dict[str, Tokenizer], kind: str, texts: list[str]) -> None:
+    tokenizer = tokenizers[kind]
+    together = tokenizer.encode(texts)
+    for text, encoding in zip(texts, together, strict=True):
+        (alone,) = tokenizer.encode([text])
+        assert alone.ids.tolist() == encoding.ids.tolist()
+        assert alone.words.tolist() == encoding.words.tolist()
+        real = encoding.words[encoding.words >= 0]
+        assert sorted(set(real.tolist())) == list(range(encoding.word_count))
+        assert (real[1:] >= real[:-1]).all()
+        for word in range(encoding.word_count):
+            start, end = encoding.span(word, word)
+            assert 0 <= start <= end <= len(text)
+
+
+def test_truncation_is_flagged(tokenizers: dict[str, Tokenizer]) -> None:
+    short, long = tokenizers["wordpiece"].encode(["film", "film " * 100])
+    assert (short.truncated, long.truncated, len(long)) == (False, True, 32)
+
+
+def test_normalised_spans_name_a_trigger_once(tokenizers: dict[str, Tokenizer]) -> None:
+    assert tokenizers["wordpiece"].normalise(" The  CAFÉ") == "the cafe"
+    assert tokenizers["byte_level"].normalise(" The  CAFÉ") == "The CAFÉ"
+
+
+def test_bad_input_names_the_text(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="text 1 is bytes, expected a string"):
+        tokenizers["wordpiece"].encode(["a", b"b"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="text 2 is not valid Unicode"):
+        tokenizers["wordpiece"].encode(["a", "b", "\udfff"])
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json is not a fast tokenizer"):
+        Tokenizer(tmp_path / "tokenizer.json", 32, 10, 0)
