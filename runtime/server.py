@@ -20,6 +20,7 @@ from ..artifact import load_artifact
 from .guard import Guard, load
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
+from .openapi import install_document
 from .server_admission import Admission
 from .server_envelope import Envelope
 from .server_errors import install_handlers
@@ -67,6 +68,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
     install_handlers(app)
     for router in (v1_router(service), v2_router(service), health_router(service), page_router(service, app)):
         app.include_router(router)
+    install_document(app)
     return app
 
 

@@ -37,12 +37,12 @@ def v2_router(service: Service) -> APIRouter:
         """Name and extensions of the server."""
         return {"name": "tokenward", "version": _package_version(), "extensions": ["binary_tensor_data"]}
 
-    @router.get("/health/live", operation_id="server_live")
+    @router.get("/health/live", operation_id="server_live", response_class=Response)
     async def live() -> Response:
         """200 while the process answers."""
         return Response()
 
-    @router.get("/health/ready", operation_id="server_ready")
+    @router.get("/health/ready", operation_id="server_ready", response_class=Response)
     async def ready() -> Response:
         """200 while requests should be sent here."""
         return Response(status_code=200 if await service.ready() else 503)
@@ -95,7 +95,7 @@ def v2_router(service: Service) -> APIRouter:
     for prefix, suffix in zip(prefixes, ("", "_version"), strict=True):
         router.get(prefix, operation_id="model_metadata" + suffix)(metadata)
         router.get(prefix + "/config", operation_id="model_config" + suffix)(config)
-        router.get(prefix + "/ready", operation_id="model_ready" + suffix)(model_ready)
+        router.get(prefix + "/ready", operation_id="model_ready" + suffix, response_class=Response)(model_ready)
         router.post(prefix + "/infer", operation_id="model_infer" + suffix, openapi_extra=_INFER_BODY)(infer)
     return router
 

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.errors import InputError
+from tokenward.runtime.v2_codec import decode, encode
+from tokenward.runtime.v2_tensors import output_specs
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=50), min_size=1, max_size=5)
+SPECS = {spec.name: spec for spec in output_specs(2)}
+
+
+def body(**changes) -> bytes:
+    tensor = {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["film"]}
+    document = {"inputs": [tensor | changes.pop("tensor", {})]} | changes
+    return json.dumps(document).encode()
+
+
+@given(TEXTS, st.booleans())
+def test_what_tritonclient_sends_is_read(texts, binary):
+    tensor = triton.InferInput("TEXT", [len(texts), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[t.encode()] for t in texts], dtype=np.object_), binary_data=binary)
+    sent, head = triton.InferenceServerClient.generate_request_body([tensor], parameters={"mode": "off"})
+    request = decode(sent.encode() if isinstance(sent, str) else sent, None if head is None else str(head))
+    assert [v if isinstance(v, str) else v.decode() for v in request.texts[:, 0]] == texts
+    assert request.parameters["mode"] == "off"
+    assert request.is_binary("LABEL")
+
+
+@given(TEXTS, st.lists(st.floats(width=32), min_size=1, max_size=5), st.booleans())
+def test_what_is_sent_is_read_by_tritonclient(texts, numbers, binary):
+    wanted = {"LABEL": binary, "ANOMALY_SCORE": not binary}
+    request = decode(
+        body(id="7", outputs=[{"name": n, "parameters": {"binary_data": b}} for n, b in wanted.items()]), None
+    )
+    tensors = {
+        "LABEL": np.array([[t.encode()] for t in texts], dtype=np.object_),
+        "ANOMALY_SCORE": np.array(numbers, dtype=np.float32)[:, None],
+    }
+    sent, head = encode(request, tensors, SPECS, "model", "1")
+    result = triton.InferenceServerClient.parse_response_body(sent, header_length=head)
+    labels = result.as_numpy("LABEL")[:, 0]
+    assert [v if isinstance(v, str) else v.decode() for v in labels] == texts
+    scores = result.as_numpy("ANOMALY_SCORE")
+    finite = np.isfinite(tensors["ANOMALY_SCORE"])
+    np.testing.assert_array_equal(scores[finite], tensors["ANOMALY_SCORE"][finite])
+    assert not np.isfinite(scores[~finite]).any()
+    assert result.get_response()["id"] == "7"
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"name": "TXET"},
+        {"datatype": "FP32"},
+        {"shape": [2, 1]},
+        {"shape": [-1, 1]},
+        {"shape": [1.0, 1]},
+        {"shape": [True, 1]},
+        {"shape": "11"},
+        {"shape": [10**30, 0]},
+        {"data": ["film", "story"]},
+        {"data": [1]},
+        {"data": [["film", "story"]]},
+        {"data": {"0": "film"}},
+        {"parameters": []},
+        {"parameters": {"binary_data_size": 4}},
+        {"parameters": {"binary_data_size": -1}},
+        {"parameters": {"binary_data_size": "x"}},
+    ],
+)
+def test_tensors_that_make_no_sense(tensor):
+    with pytest.raises(InputError):
+        decode(body(tensor=tensor), None)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"inputs": []}, {"inputs": [1]}, {"inputs": {}}, {"parameters": 1}, {"outputs": ["LABEL"]}, {"id": 7}]
+)
+def test_requests_that_make_no_sense(changes):
+    with pytest.raises(InputError):
+        decode(body(**changes), None)
+
+
+@pytest.mark.parametrize("raw", [b"\x05\0\0\0film", b"\xff\xff\xff\xff", b"\x04\0\0", b"\x04\0\0\0film\x01"])
+def test_raw_bytes_that_end_too_early(raw):
+    head = body(tensor={"data": None, "parameters": {"binary_data_size": len(raw)}})
+    with pytest.raises(InputError, match="inside an element"):
+        decode(head + raw, str(len(head)))
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "", "99999", "1e2", "٣"])
+def test_a_header_that_makes_no_sense(length):
+    with pytest.raises(InputError):
+        decode(body(), length)
+
+
+@given(st.binary(max_size=200), st.none() | st.integers(-5, 300).map(str))
+def test_arbitrary_bytes_never_break_the_decoder(sent, length):
+    with pytest.raises(InputError):
+        decode(sent, length)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("TEXT") | JSON,
+        "shape": st.just([1, 1]) | JSON,
+        "datatype": st.just("BYTES") | JSON,
+        "data": st.just(["film"]) | JSON,
+        "parameters": st.just({"binary_data_size": 8}) | JSON,
+    },
+)
+
+
+@given(
+    FIELDS,
+    st.sampled_from([b"", struct.pack("<I", 4) + b"film", b"\0"]),
+    st.fixed_dictionaries({}, optional={"parameters": JSON, "outputs": JSON, "id": JSON}),
+)
+def test_nearly_right_requests_are_read_or_refused(tensor, raw, others):
+    head = json.dumps({"inputs": [tensor], **others}).encode()
+    try:
+        request = decode(head + raw, str(len(head)))
+    except InputError:
+        return
+    assert request.texts.dtype == np.object_
+    assert all(isinstance(value, (bytes, str)) for value in request.texts.ravel())
+
+
+def test_numbers_json_lacks_go_out_as_null():
+    request = decode(body(), None)
+    tensors = {"ANOMALY_SCORE": np.array([[np.nan], [0.5]], np.float32)}
+    sent, head = encode(request, tensors, SPECS, "model", "1")
+    assert head is None
+    assert json.loads(sent)["outputs"][0]["data"] == [None, 0.5]
