@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from ..errors import ExportError
 from . import rules as rules
@@ -19,15 +20,17 @@ from .region import Region, dims
 from .registry import rule_for
 from .step import Step
 
+_IR_VERSION = 10  # of the throw-away model that shape inference wants; it changes nothing in the graph
+
 _DIFFERENTIABLE = (
-    None,  # not annotated: decided by the op's rule
+    None,  # not known even after inference: left to the op's rule
     ir.DataType.FLOAT,
     ir.DataType.DOUBLE,
     ir.DataType.FLOAT16,
     ir.DataType.BFLOAT16,
 )
 
-# Piecewise constant: their float outputs carry no gradient, and unannotated outputs of the rest are not floats.
+# Ops whose derivative is zero wherever it exists.
 _FLAT = frozenset(
     [
         *("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "OneHot", "Range", "EyeLike", "ConstantOfShape"),
@@ -55,24 +58,25 @@ def differentiate(
 ) -> ir.Value | tuple[ir.Value, ...]:
     """Append the nodes that compute the cotangent of `x` and return it, shaped like `x` (one per value of `x`).
 
-    graph: the forward graph, its nodes sorted; every float value on a path from `x` to `y` should carry its dtype and
-        shape (`onnx_ir.passes.common.ShapeInferencePass`), or sizes are compared at run time.
+    graph: the forward graph, its nodes sorted. Dtypes and shapes that it lacks are inferred; where a shape remains
+        unknown the nodes appended compare sizes while the graph runs.
     y: any float value of `graph`. seed: the cotangent of `y`, shaped like it; default ones, so that the result is the
         gradient of the sum of `y`. To differentiate each row's own entry of logits [batch, classes], seed with its
         one-hot [batch, classes].
-    region: where the nodes go and which values they read (see `Region`); default: the end of `graph`, as they are.
+    region: where the nodes go (see `Region`); default: the end of `graph`.
 
     Constants get no cotangent, and the forward graph stays as it is except that a normalisation node may gain the
     optional outputs that its gradient reuses. Raises `ExportError` where an op on a path has no rule (the message names
     the node and says how to add one), where a rule does not cover a use, or where `y` does not depend on `x`.
     """
-    region = region or Region(graph)
     targets = [x] if isinstance(x, ir.Value) else list(x)
+    _annotate(graph)
     active = _dependent_values(graph, targets)
     if y not in active:
         names = ", ".join(f"'{value.name}'" for value in targets)
         raise ExportError(f"cannot differentiate '{y.name}': it does not depend on {names} in a differentiable way")
     nodes = _nodes_between(graph, active, y)
+    region = region or Region(graph)
     parts = {y: [region.full(1.0, y) if seed is None else region.op.term(seed)]}
     for node in reversed(nodes):
         dys = [_total(parts, output, region) for output in node.outputs]
@@ -88,6 +92,13 @@ def differentiate(
             parts.setdefault(value, []).append(dx)
     results = [_total(parts, value, region) or region.full(0.0, value) for value in targets]
     return results[0].value if isinstance(x, ir.Value) else tuple(result.value for result in results)
+
+
+def _annotate(graph: ir.Graph) -> None:
+    """Infer dtypes and shapes, if some are missing."""
+    outputs = [output for node in graph for output in node.outputs]
+    if any(output.dtype is None or output.shape is None for output in outputs):
+        ShapeInferencePass(strict_mode=False)(ir.Model(graph, ir_version=_IR_VERSION))
 
 
 def _dependent_values(graph: ir.Graph, targets: Sequence[ir.Value]) -> set[ir.Value]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -36,44 +36,30 @@ def dims(value: ir.Value) -> tuple[Dim, ...] | None:
 
 
 class Region:
-    """Where the backward nodes of one or more `differentiate` calls are appended, and what they read.
+    """Where the backward nodes of a `differentiate` call go, and the helpers that rules share there.
 
-    graph: the graph that receives the nodes: the forward graph itself, or the body of an `If` in it (a body may
-        use outer values directly).
+    graph: the graph that receives the nodes: the forward graph itself, or the body of an `If` in it (a body may use
+        outer values directly).
     constants: the graph that receives the initializers; default `graph`. Give the outermost graph when `graph` is a
         body, so that passes that rewrite weights (quantisation) find the backward pass's copies.
-    saved: maps a forward value that the backward pass reads to the value to read instead, for example only the rows
-        of it that need a gradient. Called at most once per value, only for values really needed, never for constants.
-        What it returns must be what the forward pass would have computed on the rows kept: an index that counts rows
-        of the batch must count the kept ones. Default: the value itself.
-    sizes: symbol → int64 [1] value, its size in this region. Rules that need the run-time size of an axis look its
-        symbol up here, and else take it from the Shape of a saved value.
+    prefix: what the names of new nodes and values start with.
 
-    Rules compare shapes by the annotations of the *forward* values alone, so symbols need no renaming; the nodes
-    appended carry dtypes but no shapes (the runtime infers them), so no symbol can mean two sizes.
+    Run-time sizes are taken from the graph's inputs wherever an axis carries the symbol of an input's axis. So the
+    nodes appended may be moved into an `If` and fed with fewer rows, as long as the inputs are cut the same way: no
+    large forward value is then cut only to be measured. They carry dtypes but no shapes, so no symbol can come to mean
+    two sizes.
     """
 
-    def __init__(
-        self,
-        graph: ir.Graph,
-        *,
-        constants: ir.Graph | None = None,
-        saved: Callable[[ir.Value], ir.Value] | None = None,
-        sizes: Mapping[str, ir.Value] | None = None,
-        prefix: str = "grad",
-    ) -> None:
+    def __init__(self, graph: ir.Graph, *, constants: ir.Graph | None = None, prefix: str = "grad") -> None:
         self.op = Emitter(graph, constants=constants, prefix=prefix)
-        self._saved = saved
-        self._sizes = dict(sizes or {})
-        self._seen: dict[ir.Value, Term] = {}
         self._copies: dict[tuple[ir.Value, bool], Term] = {}
-
-    def saved(self, value: ir.Value) -> Term:
-        """Return the forward `value` as the backward nodes should read it."""
-        if value not in self._seen:
-            keep = self._saved is None or is_constant(value)
-            self._seen[value] = self.op.term(value if keep or self._saved is None else self._saved(value))
-        return self._seen[value]
+        self._sizes: dict[str, Term] = {}
+        self._symbols = {
+            dim: (value, axis)
+            for value in self.op.constants.inputs
+            for axis, dim in enumerate(dims(value) or ())
+            if isinstance(dim, str)
+        }
 
     def copy(self, weight: ir.Value, *, transposed: bool) -> Term:
         """Return a constant of the backward pass's own, equal to `weight` [K, N] or its transpose [N, K].
@@ -97,23 +83,26 @@ class Region:
         return self._copies[weight, transposed]
 
     def size(self, value: ir.Value, axis: int) -> Term:
-        """Return the size of one axis of a forward value in this region, int64 [1]."""
+        """Return the size of one axis of a forward value, int64 [1]."""
         known = dims(value)
         dim = None if known is None else known[axis]
         if isinstance(dim, int):
             return self.op.term([dim])
-        if dim in self._sizes:
-            return self.op.term(self._sizes[dim])
-        return self.op.Gather(self.op.Shape(self.saved(value)), [axis], axis=0)
+        if dim not in self._symbols:
+            return self.op.Gather(self.op.Shape(value), [axis], axis=0)
+        if dim not in self._sizes:
+            source, source_axis = self._symbols[dim]
+            self._sizes[dim] = self.op.Gather(self.op.Shape(source), [source_axis], axis=0)
+        return self._sizes[dim]
 
     def shape(self, value: ir.Value) -> Term:
-        """Return the shape of a forward value in this region, int64 [rank]."""
+        """Return the shape of a forward value, int64 [rank]."""
         known = dims(value)
-        if known is not None and all(isinstance(dim, int) for dim in known):
-            return self.op.term([dim for dim in known if isinstance(dim, int)])
-        if known is not None and all(isinstance(dim, int) or dim in self._sizes for dim in known):
-            return self.op.Concat(*[self.size(value, axis) for axis in range(len(known))], axis=0)
-        return self.op.Shape(self.saved(value))
+        if known is None or not all(isinstance(dim, int) or dim in self._symbols for dim in known):
+            return self.op.Shape(value)
+        if all(isinstance(dim, int) for dim in known):
+            return self.op.term(np.array(known, np.int64))
+        return self.op.Concat(*[self.size(value, axis) for axis in range(len(known))], axis=0)
 
     def full(self, fill: float, like: ir.Value) -> Term:
         """Return a tensor of the dtype and shape of the forward value `like`, each element `fill`."""

@@ -18,7 +18,7 @@ _Attribute = TypeVar("_Attribute", int, float, str, list[int])
 class Step:
     """One node on the way back, for the rule of its op type.
 
-    node: the forward node, to be read only.
+    node: the forward node.
     dys: the cotangent of each output, None where an output has none (is unused or not on a path).
     region, op: where nodes are appended; `op.Name(...)` appends one.
     """
@@ -47,12 +47,12 @@ class Step:
         return value
 
     def x(self, i: int) -> Term:
-        """Forward input i, as the backward nodes read it."""
-        return self.region.saved(self.input(i))
+        """Forward input i, for use in a formula."""
+        return self.op.term(self.input(i))
 
     def y(self, i: int = 0) -> Term:
-        """Forward output i, as the backward nodes read it."""
-        return self.region.saved(self.node.outputs[i])
+        """Forward output i, for use in a formula."""
+        return self.op.term(self.node.outputs[i])
 
     def dims(self, i: int) -> tuple[Dim, ...] | None:
         """Annotated axes of forward input i."""
