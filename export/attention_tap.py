@@ -11,17 +11,18 @@ import numpy as np
 import onnx_ir as ir
 
 from .discovery import BATCH, SEQUENCE, AttentionLayer, Layout
-from .emitter import Emitter, Term
+from .emitter import Emitter, Operand, Term
 from .region import dims
 
 
 def attention_received(op: Emitter, layout: Layout, layers: Sequence[int]) -> ir.Value:
     """r_j = 1/(L·H) Σ_l Σ_h Σ_{i real} P[l, h, i, j] over the chosen ``layers``, so Σ_j r_j = n; [batch, sequence]."""
     real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
-    queries = op.Unsqueeze(real, [1, 2])
+    weights = [layout.attention[i].weights for i in layers]
+    queries = op.Cast(op.Unsqueeze(layout.attention_mask, [1, 2]), to=weights[0].dtype or ir.DataType.FLOAT)
     # A product with the mask as a row vector sums over the real queries of each head.
-    per_layer = [op.MatMul(queries, _by_head(op, layout.attention[i], layout.attention[i].weights)) for i in layers]
-    total = per_layer[0] if len(layers) == 1 else op.Sum(*per_layer)
+    per_layer = [op.MatMul(queries, _by_head(op, layout.attention[i], w)) for i, w in zip(layers, weights, strict=True)]
+    total = single(op, per_layer[0] if len(layers) == 1 else op.Sum(*per_layer))
     return per_token(op.ReduceMean(total, [1, 2], keepdims=0) * real / len(layers))
 
 
@@ -43,8 +44,15 @@ def class_attention(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.
     elif layout.pooling == "class":
         row = op.Slice(_by_head(op, last, last.weights), [0], [1], [2])
     else:
-        row = op.MatMul(op.Unsqueeze(_last_token(op, real), [1, 2]), _by_head(op, last, last.weights))
-    return per_token(op.ReduceMean(row, [1, 2], keepdims=0) * real)
+        weights = _by_head(op, last, last.weights)
+        row = op.MatMul(op.Cast(_last_token(op, real), to=weights.value.dtype or ir.DataType.FLOAT), weights)
+    return per_token(op.ReduceMean(single(op, row), [1, 2], keepdims=0) * real)
+
+
+def single(op: Emitter, value: Operand) -> Term:
+    """Return ``value`` in single precision, in which scores are made whatever the classifier computes in."""
+    term = op.term(value)
+    return term if term.value.dtype == ir.DataType.FLOAT else op.Cast(term, to=ir.DataType.FLOAT)
 
 
 def per_token(term: Term) -> ir.Value:
@@ -61,6 +69,6 @@ def _by_head(op: Emitter, layer: AttentionLayer, weights: ir.Value) -> Term:
 
 
 def _last_token(op: Emitter, real: Term) -> Term:
-    """Mark the last real token of each text with 1: float [batch, sequence]."""
+    """Mark the last real token of each text: bool [batch, 1, 1, sequence]."""
     positions = op.CumSum(real, np.array(1)) * real
-    return op.Cast(op.Equal(positions, op.ReduceMax(positions, [1], keepdims=1)), to=ir.DataType.FLOAT)
+    return op.Unsqueeze(op.Equal(positions, op.ReduceMax(positions, [1], keepdims=1)), [1, 2])

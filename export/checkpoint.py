@@ -42,6 +42,16 @@ def write_tokenizer(source: Path, target: Path) -> Tokenizer:
         raise InputError(f"'{source / 'tokenizer.json'}' is not a fast tokenizer's description") from error
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Content of ``config.json``; empty where there is none.
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
+    path = folder / "config.json"
+    return _read_object(path) if path.is_file() else {}
+
+
 def write_config(config: dict[str, Any], target: Path, labels: Sequence[str]) -> None:
     """Write ``config.json`` with these class names."""
     named = {
@@ -72,10 +82,14 @@ def purification(source: Path) -> dict[str, Any] | None:
     path = source / PURIFICATION
     if not path.is_file():
         return None
+    return _read_object(path)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"'{path}' is not valid JSON: {error}") from error
-    if not isinstance(report, dict):
-        raise InputError(f"'{path}' is not a purification report: remove it or purify again")
-    return report
+    if not isinstance(content, dict):
+        raise InputError(f"'{path}' holds {type(content).__name__}, expected a JSON object")
+    return content

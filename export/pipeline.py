@@ -1,89 +1,239 @@
-"""From a checkpoint folder to an artifact: trace, discover, assemble, validate, write; nothing is left half-written."""
+"""From a classifier to an artifact: read, discover, assemble, validate, write; nothing is left half-written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
-from ..artifact import GraphInfo, GuardFile, weights_sha256, write_guard, writing
-from ..errors import InputError
+from ..artifact import GraphInfo, GuardFile, file_sha256, weights_sha256, write_guard, writing
+from ..errors import ExportError, InputError
 from ..kernels.vocabulary import scored_table
+from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
-from .checkpoint import class_names, purification, write_config, write_tokenizer
-from .discovery import Layout, discover
-from .forward import OPSET, export_forward, load_source
-from .ground_truth import AutogradTruth
+from .checkpoint import class_names, purification, read_config, write_config, write_tokenizer
+from .discovery import Hints, Layout, discover
+from .forward import export_forward, load_source
+from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
+from .half import to_half
+from .onnx_source import read_onnx
 from .presets import ExportSettings, Plan, plan
-from .validation import validate
+from .quantization import cpu_needs_reduced_range, quantize
+from .validation import random_batches, validate
+
+_PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir", "onnxruntime")
+_STEPS = 4
+_EXTERNAL_ABOVE = 1 << 30  # bytes of weights; one protobuf file holds less than 2 GiB
+_UNBOUNDED = 1_000_000  # what tokenizers that know no maximum say is larger
+
 
 Progress = Callable[[str, int, int], None]
-"""Told what happens next, and which step of how many that is."""
+"""Told what begins, and which step (from 0) of how many that is."""
 
-_STEPS = ("loading the model", "tracing it", "building the guarded graph", "writing it", "checking it against PyTorch")
-_PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir", "onnxruntime")
-_EXTERNAL_ABOVE = 1 << 30  # bytes of weights; one protobuf file holds less than 2 GiB
+Found = Callable[[dict[str, str]], None]
+"""Told which parts were found in the graph, in words."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how an export goes."""
+
+    progress: Progress | None = None
+    found: Found | None = None
+
+    def step(self, what: str, number: int) -> None:
+        """Tell that a step begins."""
+        if self.progress is not None:
+            self.progress(what, number, _STEPS)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A plain classifier, wherever it came from."""
+
+    model: ir.Model
+    family: str
+    config: dict[str, Any]
+    name: str
+    sha256: str
+    max_tokens: int
+    truth: Callable[[Plan], GroundTruth]
+    purification: dict[str, Any] | None = None
 
 
 def export_classifier(
-    model_dir: Path, out_dir: Path, settings: ExportSettings, progress: Progress | None = None
+    model_dir: Path,
+    out_dir: Path,
+    settings: ExportSettings,
+    progress: Progress | None = None,
+    *,
+    found: Found | None = None,
+    texts: Sequence[str] = (),
 ) -> Path:
     """Export a transformers classifier as an artifact folder and return its path.
+
+    Args:
+        texts: clean texts on which a graph of lower precision must agree with fp32; random tokens where there are none.
 
     Raises:
         InputError: the folder, its tokenizer or a setting cannot be used.
         ExportError: the model cannot be turned into a guarded graph, or the graph differs from the model.
         ArtifactError: ``out_dir`` exists already or cannot be written.
     """
-    if settings.precision != "fp32":
-        raise InputError("only precision fp32 can be exported so far")
-    tell = _teller(progress)
+    watch = Watch(progress, found)
     with writing(out_dir) as folder:
-        tell()
+        watch.step("loading and tracing the model", 0)
         source = load_source(model_dir)
-        config = source.module.config.to_dict()
-        labels = class_names(config, source.classes, settings.labels)
-        max_tokens = _max_tokens(settings, source.max_tokens)
-        table = scored_table(write_tokenizer(model_dir, folder), source.vocabulary)
-        tell()
-        model = export_forward(source, settings.token_type_ids)
-        tell()
-        layout = discover(model.graph)
-        chosen = plan(settings, len(layout.attention))
-        guard_graph(model, layout, chosen, table)
-        tell()
-        save_graph(model, folder / "model.onnx")
-        tell()
-        pad_id = config.get("pad_token_id") or 0
-        parity = validate(
-            folder / "model.onnx",
-            AutogradTruth(source, chosen.gradient_layer),
-            chosen,
-            layout.pooling,
-            table,
-            pad_id,
-            max_tokens,
-        )
-        write_config({**config, "vocab_size": source.vocabulary, "pad_token_id": pad_id}, folder, labels)
-        guard = GuardFile(
+        tokenizer = write_tokenizer(model_dir, folder)
+        origin = _Origin(
+            model=export_forward(source, settings.token_type_ids),
             family=source.family,
-            checkpoint=model_dir.resolve().name,
-            checkpoint_sha256=weights_sha256(model_dir),
-            graph=_graph_info(model, layout, chosen, settings, max_tokens),
-            parity=parity,
-            versions={name: version(name) for name in _PACKAGES},
+            config=source.module.config.to_dict(),
+            name=model_dir.resolve().name,
+            sha256=weights_sha256(model_dir),
+            max_tokens=source.max_tokens,
+            truth=lambda chosen: AutogradTruth(source, chosen.gradient_layer),
             purification=purification(model_dir),
         )
-        write_guard(folder, guard, labels)
+        _write(origin, tokenizer, folder, settings, Hints(), texts, watch)
     return out_dir
+
+
+def export_onnx(
+    model_path: Path,
+    tokenizer_dir: Path,
+    out_dir: Path,
+    settings: ExportSettings,
+    progress: Progress | None = None,
+    *,
+    found: Found | None = None,
+    hints: Hints | None = None,
+    texts: Sequence[str] = (),
+) -> Path:
+    """Export a classifier that comes as an ONNX file; as :func:`export_classifier`.
+
+    Args:
+        tokenizer_dir: folder with ``tokenizer.json``, and ``config.json`` for class names and the longest input.
+        hints: names of parts that discovery cannot tell.
+    """
+    watch, hints = Watch(progress, found), hints or Hints()
+    with writing(out_dir) as folder, tempfile.TemporaryDirectory() as scratch:
+        watch.step("reading the model", 0)
+        config = read_config(tokenizer_dir)
+        tokenizer = write_tokenizer(tokenizer_dir, folder)
+
+        def truth(chosen: Plan) -> GroundTruth:
+            plain = read_onnx(model_path, hints)
+            return DifferencesTruth(plain, discover(plain.graph, hints), chosen.gradient_layer, Path(scratch))
+
+        origin = _Origin(
+            model=read_onnx(model_path, hints),
+            family=str(config.get("model_type", "onnx")),
+            config=config,
+            name=model_path.name,
+            sha256=file_sha256(model_path),
+            max_tokens=_longest_input(config, tokenizer_dir, settings),
+            truth=truth,
+        )
+        _write(origin, tokenizer, folder, settings, hints, texts, watch)
+    return out_dir
+
+
+def _write(
+    origin: _Origin,
+    tokenizer: Tokenizer,
+    folder: Path,
+    settings: ExportSettings,
+    hints: Hints,
+    texts: Sequence[str],
+    watch: Watch,
+) -> None:
+    """Fill an artifact folder that holds the tokenizer already."""
+    watch.step("building the guarded graph", 1)
+    model = origin.model
+    layout = discover(model.graph, hints)
+    if watch.found is not None:
+        watch.found(layout.describe())
+    chosen = plan(settings, len(layout.attention))
+    labels = class_names(origin.config, layout.classes, settings.labels)
+    max_tokens = _max_tokens(settings, origin.max_tokens)
+    pad_id = origin.config.get("pad_token_id") or 0
+    table = scored_table(tokenizer, layout.vocabulary)
+    plain = model.clone() if settings.precision == "fp16" else None
+    guard_graph(model, layout, chosen, table)
+
+    watch.step("checking it against its source", 2)
+    with _full_precision(folder, settings) as full:
+        save_graph(model, full)
+        parity = validate(full, origin.truth(chosen), chosen, layout.pooling, table, pad_id, max_tokens)
+        agreement = None
+        if settings.precision != "fp32":
+            watch.step(f"converting it to {settings.precision}", 3)
+            model = _lower(plain or model, chosen, settings, hints, table)
+            save_graph(model, folder / "model.onnx")
+            feeds = batches_of(texts, tokenizer, pad_id, max_tokens) if texts else _drawn(table, pad_id, max_tokens)
+            agreement = measure_agreement(full, folder / "model.onnx", feeds, table)
+            _check_agreement(agreement, settings)
+
+    write_config({**origin.config, "vocab_size": layout.vocabulary, "pad_token_id": pad_id}, folder, labels)
+    guard = GuardFile(
+        family=origin.family,
+        checkpoint=origin.name,
+        checkpoint_sha256=origin.sha256,
+        graph=_graph_info(model, layout, chosen, settings, max_tokens),
+        parity=parity,
+        versions={name: version(name) for name in _PACKAGES},
+        purification=origin.purification,
+        agreement=agreement,
+    )
+    write_guard(folder, guard, labels)
 
 
 def save_graph(model: ir.Model, path: Path) -> None:
     """Write a graph; weights go to a file of their own beside it where one protobuf file could not hold them."""
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     ir.save(model, path, external_data=f"{path.name}.data" if size > _EXTERNAL_ABOVE else None)
+
+
+@contextmanager
+def _full_precision(folder: Path, settings: ExportSettings) -> Iterator[Path]:
+    """Yield where the fp32 graph goes: into the artifact, or aside where it only serves as the measure."""
+    if settings.precision == "fp32":
+        yield folder / "model.onnx"
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        yield Path(aside) / "fp32.onnx"
+
+
+def _lower(model: ir.Model, chosen: Plan, settings: ExportSettings, hints: Hints, table: NDArray[np.bool_]) -> ir.Model:
+    """Quantise a guarded graph, or build one from a plain classifier in half precision."""
+    if settings.precision == "int8":
+        quantize(model, reduce_range=cpu_needs_reduced_range())
+    else:
+        guard_graph(model, to_half(model, discover(model.graph, hints)), chosen, table)
+    return model
+
+
+def _drawn(table: NDArray[np.bool_], pad_id: int, max_tokens: int) -> Iterator[dict[str, NDArray[np.int64]]]:
+    return random_batches(((16, 12), (16, 24), (16, 48)), len(table), pad_id, max_tokens)
+
+
+def _check_agreement(agreement: dict[str, float], settings: ExportSettings) -> None:
+    if agreement["labels"] < settings.minimum_agreement:
+        raise ExportError(
+            f"{settings.precision} gives the label of fp32 on {agreement['labels']:.1%} of {agreement['texts']:.0f} "
+            f"texts, less than {settings.minimum_agreement:.1%}: keep fp32, or accept it with --min-agreement"
+        )
 
 
 def _graph_info(model: ir.Model, layout: Layout, chosen: Plan, settings: ExportSettings, max_tokens: int) -> GraphInfo:
@@ -95,7 +245,7 @@ def _graph_info(model: ir.Model, layout: Layout, chosen: Plan, settings: ExportS
         narrowed=chosen.narrowed and layout.pooling == "class",
         gated=chosen.gated,
         precision=settings.precision,
-        opset=OPSET,
+        opset=model.opset_imports[""],
         max_tokens=max_tokens,
         inputs=tuple(str(value.name) for value in model.graph.inputs),
         outputs=tuple(str(value.name) for value in model.graph.outputs),
@@ -110,12 +260,12 @@ def _max_tokens(settings: ExportSettings, limit: int) -> int:
     return settings.max_tokens
 
 
-def _teller(progress: Progress | None) -> Callable[[], None]:
-    steps = iter(enumerate(_STEPS))
-
-    def tell() -> None:
-        step, what = next(steps)
-        if progress is not None:
-            progress(what, step, len(_STEPS))
-
-    return tell
+def _longest_input(config: dict[str, Any], tokenizer_dir: Path, settings: ExportSettings) -> int:
+    """What the files beside an ONNX model say; validation tries it out."""
+    path = tokenizer_dir / "tokenizer_config.json"
+    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    limits = [config.get("max_position_embeddings"), stated.get("model_max_length"), settings.max_tokens]
+    known = [int(limit) for limit in limits if limit is not None and limit < _UNBOUNDED]
+    if not known:
+        raise InputError("nothing says how long a text the model reads: give --max-tokens")
+    return min(known)

@@ -23,6 +23,7 @@ class ExportSettings:
         attention_layers: layers (from 0) whose attention is averaged.
         narrowed: compute the last layer for the class token only.
         gated: put what not every text needs behind the graph's ``gate`` input.
+        minimum_agreement: share of texts on which a graph of lower precision must give the label of fp32.
         token_type_ids: give the graph this input.
         labels: class names, in the order of the logits, in place of the model's own.
         max_tokens: longest input, if less than the model's maximum.
@@ -34,6 +35,7 @@ class ExportSettings:
     narrowed: bool = True
     gated: bool | None = None
     precision: Precision = "fp32"
+    minimum_agreement: float = 0.95
     token_type_ids: bool = False
     labels: tuple[str, ...] | None = None
     max_tokens: int | None = None

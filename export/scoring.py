@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .attention_tap import per_token
+from .attention_tap import per_token, single
 from .discovery import BATCH, Layout
 from .emitter import Emitter, Operand, Term
 
@@ -33,7 +33,7 @@ def scored_tokens(op: Emitter, layout: Layout, table: NDArray[np.bool_]) -> ir.V
 
 def saliency(op: Emitter, layout: Layout, gradient: ir.Value) -> ir.Value:
     """s_j = ‖gradient_j‖₂, 0 at padding: float [batch, sequence]."""
-    norm = op.ReduceL2(gradient, [-1], keepdims=0)
+    norm = op.ReduceL2(single(op, gradient), [-1], keepdims=0)
     return per_token(op.Where(op.Cast(layout.attention_mask, to=ir.DataType.BOOL), norm, 0.0))
 
 

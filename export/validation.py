@@ -5,7 +5,7 @@ Shapes differ from the one the graph was traced with; batches are padded; the se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .presets import Plan
 from .session import run_graph, serving_session
 
 TOLERANCE = 1e-4
+_LONGEST = 2048
 _GRADIENT = ("saliency", "token_scores", "anomaly_score")
 
 
@@ -44,8 +45,7 @@ def validate(
     """
     session = serving_session(path)
     worst: dict[str, float] = {}
-    takes_types = "token_type_ids" in {value.name for value in session.get_inputs()}
-    for feed in _batches(truth.shapes, len(table), pad_id, max_tokens, takes_types):
+    for feed in random_batches(truth.shapes, len(table), pad_id, max_tokens, _takes_types(session)):
         got = run_graph(session, feed)
         expected = expected_outputs(truth(feed), feed, plan, pooling, table)
         shape = "batch {} × {} tokens".format(*feed["input_ids"].shape)
@@ -60,6 +60,7 @@ def validate(
                     f"allowed {allowed:.0e}"
                 )
             worst[name] = max(worst.get(name, 0.0), error)
+    _try_longest(session, len(table), pad_id, max_tokens)
     return worst
 
 
@@ -86,22 +87,38 @@ def class_attention(probabilities: Real, mask: Bools, pooling: Pooling) -> NDArr
     if pooling == "class":
         return reference.class_attention(probabilities, mask)
     if pooling == "mean":
-        return reference.attention_received(probabilities[-1:], mask) / mask.sum(axis=1, keepdims=True)
+        return np.asarray(reference.attention_received(probabilities[-1:], mask) / mask.sum(axis=1, keepdims=True))
     last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
     rows = probabilities[-1].mean(axis=1)[np.arange(len(mask)), last]
-    return np.asarray(np.where(mask, rows, 0.0))
+    return np.asarray(np.where(mask, rows, 0.0), np.float64)
 
 
-def relative_error(got: Mapping[str, Any] | NDArray[Any], expected: NDArray[Any]) -> float:
+def relative_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
     """Largest difference, in units of the largest expected value."""
     largest = float(np.abs(expected).max())
-    return float(np.abs(np.asarray(got) - expected).max()) / max(largest, 1e-9)
+    return float(np.abs(got - expected).max()) / max(largest, 1e-9)
 
 
-def _batches(
-    shapes: tuple[tuple[int, int], ...], vocabulary: int, pad_id: int, max_tokens: int, token_types: bool
-) -> Iterator[Feed]:
-    """Seeded random texts, right-padded to different lengths; the last batch is one text as long as the model reads."""
+def _try_longest(session: Any, vocabulary: int, pad_id: int, max_tokens: int) -> None:
+    """Run one text as long as the model says it reads (as far as that is cheap): positions may end before."""
+    length = min(max_tokens, _LONGEST)
+    (feed,) = random_batches(((1, length),), vocabulary, pad_id, length, _takes_types(session))
+    try:
+        finite = np.isfinite(run_graph(session, feed)["logits"]).all()
+    except Exception as error:  # the library's errors share no base class
+        raise ExportError(f"the graph fails on {length} tokens: say with --max-tokens how many it reads") from error
+    if not finite:
+        raise ExportError(f"the graph gives logits that are not finite on {length} tokens: lower --max-tokens")
+
+
+def _takes_types(session: Any) -> bool:
+    return "token_type_ids" in {value.name for value in session.get_inputs()}
+
+
+def random_batches(
+    shapes: tuple[tuple[int, int], ...], vocabulary: int, pad_id: int, max_tokens: int, token_types: bool = False
+) -> Iterator[dict[str, NDArray[np.int64]]]:
+    """Yield seeded random texts, right-padded to different lengths."""
     rng = np.random.default_rng(0)
     for batch, sequence in shapes:
         sequence = min(sequence, max_tokens)

@@ -103,6 +103,7 @@ class GuardFile:
         parity: largest relative error per output against the source model, found at export.
         versions: packages that made the artifact.
         purification: report of the purifier, if the checkpoint went through one.
+        agreement: for graphs of lower precision, shares of texts that they decide as the fp32 graph does.
     """
 
     family: str
@@ -113,6 +114,7 @@ class GuardFile:
     versions: dict[str, str]
     calibration: Calibration | None = None
     purification: dict[str, Any] | None = None
+    agreement: dict[str, float] | None = None
     schema: int = SCHEMA
 
 

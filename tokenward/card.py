@@ -36,6 +36,7 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         "",
         *[f"- {name}: {error:.1e}" for name, error in guard.parity.items()],
         "",
+        *_agreement(guard),
         "## Calibration",
         "",
         *_calibration(guard.calibration),
@@ -47,6 +48,20 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         "Made with " + ", ".join(f"{name} {version}" for name, version in guard.versions.items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _agreement(guard: GuardFile) -> list[str]:
+    if guard.agreement is None:
+        return []
+    shares = {name: share for name, share in guard.agreement.items() if name != "texts"}
+    return [
+        "## Agreement with fp32",
+        "",
+        f"On {guard.agreement['texts']:.0f} texts:",
+        "",
+        *[f"- {name.replace('_', ' ')}: {share:.3f}" for name, share in shares.items()],
+        "",
+    ]
 
 
 def _calibration(calibration: Calibration | None) -> list[str]:

@@ -12,61 +12,98 @@ from ..artifact import Preset
 from ..errors import InputError, require
 from ..export.presets import Precision
 
+_FROM_ONNX = "A classifier that comes as ONNX"
+_BY_HAND = "Chosen by hand"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: `tokenward export models/plain --out artifacts/plain --preset tokenward`")(export)
+    app.command(
+        epilog="Example: `tokenward export models/plain --out artifacts/plain`, "
+        "or `tokenward export model.onnx --tokenizer models/plain --out artifacts/plain`"
+    )(export)
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Folder of a transformers classifier.", metavar="MODEL")],
+    model: Annotated[Path, typer.Argument(help="Folder of a transformers classifier, or an .onnx file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the artifact.", metavar="DIR")],
     preset: Annotated[
         Preset, typer.Option(help="paper: the published score; late: the same at the last layer; tokenward: our own.")
     ] = "tokenward",
     precision: Annotated[Precision, typer.Option(help="int8 for CPUs, fp16 for GPUs.")] = "fp32",
-    gated: Annotated[
-        bool | None,
-        typer.Option("--gated/--no-gate", help="Skip gradients where they cannot matter. [default: the preset's]"),
+    texts: Annotated[
+        Path | None, typer.Option(help="Clean texts on which a lower precision is compared with fp32.", metavar="FILE")
     ] = None,
-    narrowed: Annotated[
-        bool, typer.Option("--narrowed/--not-narrowed", help="Compute the last layer for the class token alone.")
-    ] = True,
-    gradient_layer: Annotated[
-        int | None, typer.Option(help="Preset custom: gradient at the input of this layer; 0 is the word embeddings.")
-    ] = None,
-    attention_layers: Annotated[
-        str | None, typer.Option(help="Preset custom: layers (from 0) whose attention is read, such as 4,5.")
-    ] = None,
-    labels: Annotated[str | None, typer.Option(help="Class names, such as negative,positive.")] = None,
+    min_agreement: Annotated[
+        float, typer.Option(help="Least share of them that must get the label of fp32.", min=0, max=1)
+    ] = 0.95,
+    labels: Annotated[str | None, typer.Option(help="Class names: negative,positive. [default: the model's]")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest input. [default: the model's]")] = None,
     token_type_ids: Annotated[bool, typer.Option("--token-type-ids", help="Give the graph this input.")] = False,
+    gated: Annotated[
+        bool | None,
+        typer.Option(
+            "--gated/--no-gate",
+            help="Skip gradients where they cannot matter. [default: the preset's]",
+            rich_help_panel=_BY_HAND,
+        ),
+    ] = None,
+    narrowed: Annotated[
+        bool,
+        typer.Option(
+            "--narrowed/--full", help="Compute the last layer for the class token alone.", rich_help_panel=_BY_HAND
+        ),
+    ] = True,
+    gradient_layer: Annotated[
+        int | None,
+        typer.Option(help="Gradient at this layer's input; 0: word embeddings.", rich_help_panel=_BY_HAND),
+    ] = None,
+    attention_layers: Annotated[
+        str | None, typer.Option(help="Layers whose attention is read: 4,5.", rich_help_panel=_BY_HAND)
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with tokenizer.json, best with config.json.", metavar="DIR", rich_help_panel=_FROM_ONNX
+        ),
+    ] = None,
+    input_ids: Annotated[str | None, typer.Option(help="Input with the token ids.", rich_help_panel=_FROM_ONNX)] = None,
+    attention_mask: Annotated[str | None, typer.Option(help="Input with the mask.", rich_help_panel=_FROM_ONNX)] = None,
+    logits: Annotated[str | None, typer.Option(help="Output with the logits.", rich_help_panel=_FROM_ONNX)] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Value with the word embeddings.", rich_help_panel=_FROM_ONNX)
+    ] = None,
 ) -> None:
     """Export a classifier as a guarded graph, checked against the model it came from."""
     require("torch", "export")
-    from ..export.pipeline import export_classifier
+    from ..export.discovery import Hints
+    from ..export.pipeline import export_classifier, export_onnx
     from ..export.presets import ExportSettings
-    from .console import progress_bar, results
+    from ..texts import iter_texts
+    from .console import notes, results
+    from .export_watch import ExportBar
 
     settings = ExportSettings(
-        preset=preset,
+        preset="custom" if gradient_layer is not None or attention_layers else preset,
         gradient_layer=gradient_layer,
         attention_layers=_layers(attention_layers),
         narrowed=narrowed,
         gated=gated,
         precision=precision,
+        minimum_agreement=min_agreement,
         token_type_ids=token_type_ids,
         labels=tuple(name.strip() for name in labels.split(",")) if labels else None,
         max_tokens=max_tokens,
     )
-    with progress_bar() as bar:
-        task = bar.add_task("", total=None)
-        export_classifier(
-            model,
-            out,
-            settings,
-            lambda what, step, steps: bar.update(task, description=what, completed=step, total=steps),
-        )
+    clean = [text for text in iter_texts(texts) if text] if texts else []
+    with ExportBar(notes()) as bar:
+        if model.suffix == ".onnx":
+            if tokenizer is None:
+                raise InputError("an ONNX file comes without a tokenizer: give its folder with --tokenizer")
+            hints = Hints(input_ids, attention_mask, logits, embedding)
+            export_onnx(model, tokenizer, out, settings, bar.step, found=bar.found, hints=hints, texts=clean)
+        else:
+            export_classifier(model, out, settings, bar.step, found=bar.found, texts=clean)
     _report(out, results())
 
 
@@ -79,6 +116,9 @@ def _report(out: Path, console: Console) -> None:
         f"[green]✓[/] {out}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}", soft_wrap=True
     )
     console.print(f"  differs from the source model by {guard.parity[worst]:.0e} at most ({worst})")
+    if guard.agreement:
+        shares = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in guard.agreement.items() if k != "texts")
+        console.print(f"  agrees with fp32 on {guard.agreement['texts']:.0f} texts: {shares}", soft_wrap=True)
     console.print(f"  next: tokenward calibrate {out} --clean FILE", soft_wrap=True)
 
 

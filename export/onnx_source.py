@@ -1,0 +1,93 @@
+"""Reads a classifier that comes as an ONNX file, whoever exported it, into the form that the passes work on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..errors import ExportError, InputError, require
+from .annotation import annotate
+from .discovery import BATCH, SEQUENCE, Hints
+from .forward import OPSET
+
+_OLDEST = 13
+_KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def read_onnx(path: Path, hints: Hints) -> ir.Model:
+    """Return the model at opset 20 or newer, every value annotated, its inputs and logits under the contract's names.
+
+    Raises:
+        InputError: the file is not ONNX, fails the checker, is older than opset 13 or lacks part of its weights.
+        ExportError: its inputs are not those of a text classifier, or its shapes are fixed.
+    """
+    model = _load(path)
+    opset = model.opset_imports.get("", 0)
+    if opset < _OLDEST:
+        raise InputError(f"'{path}' has opset {opset}, expected {_OLDEST} or newer: export the model again")
+    if opset < OPSET:
+        model = _upgrade(model, path)
+    common.InlinePass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.RemoveUnusedNodesPass()(model)
+    _name_inputs(model.graph, hints)
+    annotate(model)
+    return model
+
+
+def _load(path: Path) -> ir.Model:
+    onnx = require("onnx", "export")
+    if not path.is_file():
+        raise InputError(f"no ONNX file at '{path}'")
+    try:
+        model = ir.load(path)
+    except Exception as error:  # protobuf's and the library's own, without a common base
+        raise InputError(f"'{path}' is not an ONNX model, or is cut off") from error
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            needed = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+            if not Path(tensor.path).is_file() or Path(tensor.path).stat().st_size < needed:
+                raise InputError(f"'{tensor.path}' is missing or cut off: copy the weights of '{path.name}' again")
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, RuntimeError) as error:
+        raise InputError(f"'{path}' fails the ONNX checker: {str(error).strip().splitlines()[0]}") from error
+    return model
+
+
+def _upgrade(model: ir.Model, path: Path) -> ir.Model:
+    from onnxscript import version_converter
+
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it announces which of its two converters it takes
+    try:
+        version_converter.convert_version(model, OPSET, fallback=True)
+    except Exception as error:  # the converter's C++ errors have no common base
+        raise ExportError(f"'{path}' cannot be brought to opset {OPSET}: export it again at opset {OPSET}") from error
+    if model.opset_imports.get("", 0) < OPSET:
+        raise ExportError(f"'{path}' cannot be brought to opset {OPSET}: export it again at opset {OPSET}")
+    return model
+
+
+def _name_inputs(graph: ir.Graph, hints: Hints) -> None:
+    """Give the inputs the contract's names, and their axes the names batch and sequence."""
+    given = {hints.input_ids: "input_ids", hints.attention_mask: "attention_mask"}
+    weights = set(graph.initializers)
+    graph.inputs[:] = [value for value in graph.inputs if value.name not in weights]
+    for value in graph.inputs:
+        value.name = given.get(value.name, value.name)
+        if value.name not in _KNOWN_INPUTS:
+            raise ExportError(
+                f"input '{value.name}' is unknown, expected {', '.join(_KNOWN_INPUTS)}: "
+                "say which it is with --input-ids or --attention-mask, or export without it"
+            )
+        if value.dtype != ir.DataType.INT64:
+            raise ExportError(f"input '{value.name}' is {value.dtype}, expected INT64: export the model again")
+        if value.shape is None or value.shape.rank() != 2 or any(isinstance(dim, int) for dim in value.shape):
+            raise ExportError(
+                f"input '{value.name}' has shape {value.shape}, expected two free axes: export with dynamic axes"
+            )
+        value.shape = ir.Shape([BATCH, SEQUENCE])
