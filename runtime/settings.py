@@ -81,6 +81,11 @@ class ServeSettings(BaseSettings):
             raise ValueError("give the folder on the command line, as TOKENWARD_ARTIFACT or in the file")
         return path
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _yaml_reads_off_as_false(cls, mode: Any) -> Any:
+        return "off" if mode is False else mode
+
     @model_validator(mode="after")
     def _a_request_fits_the_queue(self) -> ServeSettings:
         if self.max_texts > self.queue_texts:

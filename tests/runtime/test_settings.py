@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+
+from tokenward.errors import InputError
+from tokenward.runtime.batching import BatchingOptions
+from tokenward.runtime.guard import GuardOptions
+from tokenward.runtime.settings import ServeSettings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in ServeSettings.model_fields:
+        monkeypatch.delenv(f"TOKENWARD_{name.upper()}", raising=False)
+
+
+def test_defaults_are_those_of_the_engine():
+    settings = load_settings(["artifact"])
+    assert settings.guard_options() == GuardOptions()
+    assert settings.batching_options() == BatchingOptions()
+    assert settings.host == "127.0.0.1"
+
+
+def test_one_name_everywhere_and_the_nearest_goes_first(tmp_path, monkeypatch):
+    file = tmp_path / "serve.yaml"
+    file.write_text("artifact: from-file\nport: 1\nmax_texts: 11\nmode: monitor\nlock_mode: true\n")
+    monkeypatch.setenv("TOKENWARD_CONFIG", str(file))
+    monkeypatch.setenv("TOKENWARD_PORT", "2")
+    monkeypatch.setenv("TOKENWARD_MAX_TEXTS", "12")
+    settings = load_settings(["--port", "3"])
+    assert (settings.port, settings.max_texts, settings.mode, settings.lock_mode) == (3, 12, "monitor", True)
+    assert str(settings.artifact) == "from-file"
+    assert not load_settings(["--no-lock-mode"]).lock_mode
+
+
+def test_every_setting_can_be_given_every_way(tmp_path, monkeypatch):
+    samples = {
+        "mode": "off",
+        "fallback": "block",
+        "gates": "anomaly, class_token",
+        "log_level": "error",
+        "host": "::1",
+        "model_name": "other",
+        "token": "x" * 20,
+        "queue_texts": 999,
+        "port": 81,
+        "lock_mode": True,
+        "audit_hash": True,
+    }
+    for name, field in ServeSettings.model_fields.items():
+        if name not in ("artifact", "config"):
+            samples.setdefault(name, f"{name}.x" if "Path" in str(field.annotation) else 7)
+    samples |= {"audit_max_bytes": 7000}
+    flags = [f"--{n.replace('_', '-')}" + ("" if v is True else f"={v}") for n, v in samples.items()]
+    by_option = load_settings(["artifact", *flags])
+    file = tmp_path / "serve.yaml"
+    file.write_text("artifact: artifact\n" + "".join(f"{n}: {str(v).lower()}\n" for n, v in samples.items()))
+    by_file = load_settings(["--config", str(file)])
+    for name, value in samples.items():
+        monkeypatch.setenv(f"TOKENWARD_{name.upper()}", str(value))
+    by_environment = load_settings(["artifact"])
+    assert by_option == by_environment == by_file.model_copy(update={"config": None})
+    assert all(getattr(by_option, name) != ServeSettings.model_fields[name].default for name in samples)
+    assert by_option.guard_options().gates == ("anomaly", "class_token")
+
+
+def test_settings_survive_the_way_to_a_worker(monkeypatch):
+    settings = load_settings(["artifact", "--token", "t" * 20, "--audit-hash", "--gates", "anomaly", "--port", "0"])
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "setting artifact: give the folder"),
+        (["a", "--port", "high"], "setting port: .*'high'"),
+        (["a", "--prot", "1"], "--prot"),
+        (["a", "b"], "unrecognized arguments: b"),
+        (["a", "--mode", "on"], "'enforce', 'monitor' or 'off'"),
+        (["a", "--max-texts", "999"], "max_texts .999. is more than queue_texts"),
+        (["a", "--config", "missing.yaml"], "cannot be read"),
+        (["a", "--deadline-seconds", "0"], "setting deadline_seconds"),
+    ],
+)
+def test_mistakes_are_named_on_one_line(arguments, told):
+    with pytest.raises(InputError, match=told) as caught:
+        load_settings(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("prot: 1", "'prot' is unknown"),
+        ("- a", "has no settings"),
+        ("a: [", "is not YAML"),
+        ("port: x", "setting port"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(tmp_path, content, told):
+    file = tmp_path / "serve.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=told):
+        load_settings(["artifact", "--config", str(file)])
+
+
+def test_the_token_is_never_shown():
+    settings = load_settings(["artifact", "--token", "secret" * 4])
+    assert "secret" not in repr(settings) + str(settings.model_dump())
+    with pytest.raises(InputError) as caught:
+        load_settings(["artifact", "--token", "secret"])
+    assert "secret" not in str(caught.value)
