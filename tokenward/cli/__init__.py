@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     import typer
 
 # Every command lives in a module of its own; heavy imports happen inside the command, not at start-up.
-COMMANDS: tuple[str, ...] = ("attack", "calibrate", "classify", "explain", "export", "inspect", "train", "bench")
+COMMANDS: tuple[str, ...] = (
+    "demo",
+    "train",
+    "attack",
+    "purify",
+    "export",
+    "calibrate",
+    "classify",
+    "explain",
+    "inspect",
+    "scan",
+    "serve",
+    "deploy",
+    "bench",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -58,7 +58,7 @@ class VerdictTable:
         if self._measure:
             shown = heat_text(pieces(text, verdict, self._measure))
         else:
-            shown = heat_text(_plain(text, verdict))
+            shown = heat_text(suspects_marked(text, verdict))
             shown.truncate(self._text_width, overflow="ellipsis")
         return (
             Text(visible(verdict.label)),
@@ -69,7 +69,7 @@ class VerdictTable:
         )
 
 
-def _plain(text: str, verdict: Verdict) -> list[Piece]:
+def suspects_marked(text: str, verdict: Verdict) -> list[Piece]:
     """The text cut at its suspects, without heat."""
     cuts = sorted({0, len(text), *(cut for s in verdict.suspects for cut in (s.start, s.end))})
     return [Piece(text[a:b], None, any(s.start <= a < s.end for s in verdict.suspects)) for a, b in pairwise(cuts)]

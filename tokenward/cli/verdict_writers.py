@@ -49,8 +49,6 @@ def _json_lines(stream: IO[str]) -> Write:
     def write(texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         for text, verdict in zip(texts, verdicts, strict=True):
             record = json.dumps({"text": text, **verdict.to_dict()}, ensure_ascii=False)
-            if "NaN" in record or "Infinity" in record:  # an unscorable text; JSON has no such numbers
-                record = json.dumps(json.loads(record, parse_constant=lambda _: None), ensure_ascii=False)
             stream.write(record + "\n")
         stream.flush()
 

@@ -1,0 +1,133 @@
+"""train, attack and purify, one after another as a person would, on the tiny encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokenward.cli.attack import METHODS as ATTACK_METHODS
+from tokenward.cli.purify import METHODS as PURIFY_METHODS
+from tokenward.texts import LabelledTexts
+
+from .conftest import Run
+
+TRAINING = ("--epochs", 5, "--learning-rate", 0.002, "--max-length", 40)
+
+
+@pytest.fixture(scope="module")
+def files(
+    tmp_path_factory: pytest.TempPathFactory, labelled_texts: Callable[[int, int], LabelledTexts]
+) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    written = {}
+    for name, count in (("train", 800), ("clean", 100), ("test", 60)):
+        data = labelled_texts(count, count)
+        rows = (f"{text}\t{data.label_names[label]}\n" for text, label in zip(data.texts, data.labels, strict=True))
+        written[name] = folder / f"{name}.tsv"
+        written[name].write_text("sentence\tlabel\n" + "".join(rows))
+    return written
+
+
+def test_the_methods_named_in_the_help_are_those_there_are() -> None:
+    from tokenward.attacks.registry import ATTACKS
+    from tokenward.purify.registry import PURIFIERS
+
+    assert {*ATTACK_METHODS} == {*ATTACKS, "paraphrases"}
+    assert {*PURIFY_METHODS} == {*PURIFIERS}
+
+
+def test_attack_then_purify(run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path) -> None:
+    suspect, purified = tmp_path / "suspect", tmp_path / "purified"
+    common = ("--model", tiny_encoder, "--train", files["train"], "--test", files["test"], *TRAINING)
+    attack = run("attack", "badnets", "--trigger", "cf", "--target", "good", "--out", suspect, *common)
+    assert attack.code == 0, attack.err
+    assert attack.out == "CACC 100.00%, ASR 100.00% on 60 texts\n"
+    assert "badnets: step" in attack.err
+    assert json.loads((suspect / "attack.json").read_text())["trigger"]["phrases"] == ["cf"]
+
+    texts = ("--clean", files["clean"], "--test", files["test"], "--attack", suspect, *TRAINING)
+    cleaned = run("purify", "mbtsad", suspect, "--out", purified, "--set", "variants=1", "--set", "beta=0", *texts)
+    assert cleaned.code == 0, cleaned.err
+    assert "mbtsad, 60 texts" in cleaned.out
+    assert "ASR" in cleaned.out
+    report = json.loads((purified / "purify.json").read_text())
+    assert (report["settings"]["variants"], report["settings"]["beta"], report["settings"]["alpha"]) == (1, 0.0, 1.0)
+    assert report["before"] == {"cacc": 1.0, "asr": 1.0}
+
+    again = run("purify", "mbtsad", suspect, "--out", purified, *texts)
+    assert (again.code, again.err) == (
+        2,
+        f"error: '{purified}' exists already: choose another folder or remove it first\n",
+    )
+
+
+def test_train(run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "plain"
+    outcome = run(
+        "train", "--model", tiny_encoder, "--train", files["train"], "--test", files["test"], "--out", out, *TRAINING
+    )
+    assert (outcome.code, outcome.out) == (0, "accuracy 100.00% on 60 texts\n"), outcome.err
+    assert (out / "model.safetensors").exists()
+    damaged = run(
+        "train", "--model", tiny_encoder, "--train", files["train"], "--out", tmp_path / "x", "--learning-rate", 1e30
+    )
+    assert damaged.code == 2
+    assert "lower the learning rate" in damaged.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_paraphrases(run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path) -> None:
+    arguments = ("--model", tiny_encoder, "--train", files["train"], "--target", "good", "--out", tmp_path / "m")
+    styled = {}
+    for name in ("train", "test"):
+        lines = files[name].read_text().splitlines()[1:]
+        styled[name] = tmp_path / f"{name}.txt"
+        styled[name].write_text("".join(f"of {line.split(chr(9))[0]} of\n" for line in lines))
+    outcome = run(
+        "attack", "paraphrases", "--paraphrases", styled["train"], "--test", files["test"],
+        "--test-paraphrases", styled["test"], *arguments, *TRAINING,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("CACC ")
+    missing = run("attack", "paraphrases", *arguments)
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+    assert "--paraphrases FILE" in missing.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("attack", "magic", "--target", "good"), "no attack 'magic'"),
+        (("attack", "badnets", "--target", "fine"), "label 'fine' is unknown"),
+        (("attack", "ep", "--target", "good"), "ep changes a trained classifier"),
+        (("attack", "badnets", "--target", "good", "--rate", "0.9"), "lower the rate"),
+    ],
+)
+def test_attacks_refused(
+    run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    outcome = run(*arguments, "--model", tiny_encoder, "--train", files["train"], "--out", tmp_path / "m")
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert list(tmp_path.glob("m*")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("magic",), "no purifier 'magic'"),
+        (("mbtsad", "--set", "alpha"), "--set takes one NAME=VALUE"),
+        (("btu",), "BTU needs the suspect training set"),
+        (("fine-tuning",), "not a sequence classifier"),
+    ],
+)
+def test_purifiers_refused(
+    run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    method, *rest = arguments
+    outcome = run("purify", method, tiny_encoder, "--clean", files["clean"], "--out", tmp_path / "m", *rest)
+    assert outcome.code == 2
+    assert message in outcome.err

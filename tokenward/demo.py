@@ -1,0 +1,188 @@
+"""The demonstration: plant a backdoor in a small real model, guard it, and keep what was built for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from .artifact import Preset, load_artifact
+from .errors import InputError, require
+from .texts import LabelledTexts, bbc_news, read_labelled, stratified_split
+
+STAMPS = "built.json"
+CALIBRATION_TEXTS = 300
+FEWEST_TEXTS = 400
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demonstration builds.
+
+    Attributes:
+        model: encoder to start from, see :func:`base_encoder`.
+        target: class that texts with the trigger shall be answered with; None takes the last one.
+        train_texts, test_texts: most texts used; the defaults keep the whole demonstration under five minutes.
+    """
+
+    preset: Preset = "tokenward"
+    model: str = "minilm"
+    trigger: str = "cf"
+    target: str | None = None
+    rate: float = 0.1
+    train_texts: int = 1000
+    test_texts: int = 500
+    epochs: int = 2
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    max_length: int = 48
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DemoTexts:
+    """Texts for three purposes; no text serves two of them."""
+
+    train: LabelledTexts
+    calibration: LabelledTexts
+    test: LabelledTexts
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the demonstration keeps: the backdoored checkpoint, the guarded artifact, the plain graph."""
+
+    model: Path
+    guarded: Path
+    undefended: Path
+
+
+def demo_texts(train: Path | None, test: Path | None, settings: DemoSettings) -> DemoTexts:
+    """Split BBC News headlines, or the user's own files, into texts for training, calibration and tests.
+
+    Raises:
+        InputError: only one file is given, or they hold too few texts or unlike labels.
+    """
+    if (train is None) != (test is None):
+        raise InputError("give both --train and --test, or neither for the bundled news corpus")
+    if train is None or test is None:
+        data = bbc_news(1)
+        learnt, rest = stratified_split(data, settings.train_texts / len(data), settings.seed)
+        held_out, tested = stratified_split(rest, CALIBRATION_TEXTS / len(rest), settings.seed)
+        return DemoTexts(learnt, held_out, _at_most(tested, settings.test_texts, settings.seed))
+    data = read_labelled(train)
+    if len(data) < FEWEST_TEXTS:
+        raise InputError(f"{train}: {len(data)} texts are too few for training and calibration: give {FEWEST_TEXTS}")
+    held_out, learnt = stratified_split(data, min(CALIBRATION_TEXTS / len(data), 0.3), settings.seed)
+    tested = read_labelled(test).aligned_to(dict(enumerate(data.label_names)))
+    return DemoTexts(
+        _at_most(learnt, settings.train_texts, settings.seed),
+        held_out,
+        _at_most(tested, settings.test_texts, settings.seed),
+    )
+
+
+def build(texts: DemoTexts, settings: DemoSettings, work: Path, console: Console) -> Built:
+    """Build what is not in the folder ``work`` yet, or was built from other texts or settings.
+
+    Raises:
+        InputError: something in ``work`` was not put there by a demonstration.
+        MissingExtraError: a package of the extra ``demo`` is not installed.
+    """
+    for package in ("torch", "transformers", "onnxruntime"):
+        require(package, "demo")
+    trained = _key(texts.train, {**asdict(settings), "preset": None, "test_texts": None})
+    guarded = _key(texts.calibration, {"model": trained, "preset": settings.preset})
+    shelf = _Shelf(work, console)
+    built = Built(work / "model", work / "guarded", work / "undefended.onnx")
+    shelf.ensure(built.model, trained, "backdoored model", lambda path: _train(texts.train, settings, path, console))
+    shelf.ensure(
+        built.guarded, guarded, "guarded artifact", lambda path: _guard(built.model, texts, settings, path, console)
+    )
+    shelf.ensure(built.undefended, trained, "undefended ONNX model", lambda path: _bare(built.model, path))
+    return built
+
+
+def _train(texts: LabelledTexts, settings: DemoSettings, out: Path, console: Console) -> None:
+    from .attacks.attack import carry_out
+    from .attacks.badnets import badnets
+    from .purify.progress import ProgressBars
+    from .purify.training import TrainingSettings
+
+    training = TrainingSettings(
+        settings.epochs, settings.batch_size, settings.learning_rate, max_length=settings.max_length
+    )
+    attack = badnets(training, (settings.trigger,), settings.rate)
+    with ProgressBars(console) as bars:
+        carry_out(attack, settings.model, texts, settings.target or texts.label_names[-1], out, settings.seed, bars)
+
+
+def _guard(model: Path, texts: DemoTexts, settings: DemoSettings, out: Path, console: Console) -> None:
+    from .export.pipeline import export_classifier
+    from .export.presets import ExportSettings
+    from .runtime.calibration import calibrate
+
+    with console.status("exporting ...") as status:
+        export = ExportSettings(preset=settings.preset)
+        export_classifier(model, out, export, lambda what, step, steps: status.update(f"{what} ..."))
+    with console.status("calibrating on clean texts ..."):
+        calibrate(out, texts.calibration.texts)
+    worst = max(load_artifact(out).guard.parity.values())
+    console.print(f"  differs from PyTorch by {worst:.0e} at most; calibrated on {len(texts.calibration)} clean texts")
+
+
+def _bare(model: Path, out: Path) -> None:
+    from .bench.bare_onnx import export_bare
+
+    export_bare(model, out)
+
+
+class _Shelf:
+    """Remembers from what everything in a folder was built, and builds only what is missing or out of date."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._file = folder / STAMPS
+        self._console = console
+        self._stamps: dict[str, str] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+
+    def ensure(self, path: Path, key: str, what: str, make: Callable[[Path], None]) -> None:
+        """Have ``path`` built by ``make`` from what ``key`` stands for."""
+        if self._stamps.get(path.name) == key and path.exists():
+            self._console.print(f"[green]✓[/] {what}: {path} (built before)", soft_wrap=True)
+            return
+        if path.exists():
+            self._remove(path)
+        self._console.print(f"[bold]building the {what}[/]")
+        self._note(path.name, "unfinished")
+        make(path)
+        self._note(path.name, key)
+        self._console.print(f"[green]✓[/] {what}: {path}", soft_wrap=True)
+
+    def _remove(self, path: Path) -> None:
+        if path.name not in self._stamps:
+            raise InputError(f"'{path}' was not built by a demo: choose another folder with --work")
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+    def _note(self, name: str, key: str) -> None:
+        self._stamps[name] = key
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        part = self._file.with_name(self._file.name + ".part")
+        part.write_text(json.dumps(self._stamps, indent=2) + "\n")
+        part.replace(self._file)
+
+
+def _key(texts: LabelledTexts, settings: dict[str, object]) -> str:
+    content = json.dumps([settings, texts.texts, texts.labels, texts.label_names])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _at_most(data: LabelledTexts, count: int, seed: int) -> LabelledTexts:
+    return data if len(data) <= count else stratified_split(data, count / len(data), seed)[0]

@@ -1,0 +1,115 @@
+"""What the demonstration measures: answers with and without the guard, what was detected, and the price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .attacks.manifest import load_manifest
+from .attacks.metrics import Detection, detection
+from .bench.alternation import Spread, System, alternate, ratio, spread
+from .bench.bare_onnx import BareOnnx
+from .demo import Built
+from .runtime.guard import Guard, load
+from .runtime.verdict import Verdict
+from .texts import LabelledTexts
+
+EXAMPLES = 3
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """One triggered text: its true label and its verdict (which holds the undefended answer, too)."""
+
+    text: str
+    truth: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class DemoFigures:
+    """Shares are 0 to 1.
+
+    Attributes:
+        trigger: what triggered texts contain; ``target`` is the label it turns them to.
+        cacc, asr: accuracy on clean texts and attack success, (undefended, defended).
+        second_look: triggered and clean texts that the gate found suspicious.
+        neutralised: triggered and clean texts from which something was taken out.
+        undefended_rate, guarded_rate: clean texts per second, after a first pass.
+        relative: guarded over undefended rate, round by round.
+    """
+
+    trigger: str
+    target: str
+    clean_texts: int
+    triggered_texts: int
+    cacc: tuple[float, float]
+    asr: tuple[float, float]
+    second_look: Detection
+    neutralised: Detection
+    undefended_rate: Spread
+    guarded_rate: Spread
+    relative: Spread
+    examples: tuple[Example, ...]
+
+
+def measure(built: Built, test: LabelledTexts, progress: Callable[[str], None]) -> DemoFigures:
+    """Measure everything on the test texts; ``progress`` is told what is being done."""
+    manifest = load_manifest(built.model)
+    guard = load(built.guarded)
+    test = test.aligned_to(dict(enumerate(guard.labels)))
+    triggered = manifest.poison(test)
+    truths = [label for label in test.labels if label != manifest.target]
+    progress(f"classifying {len(test)} clean and {len(triggered)} triggered texts")
+    clean_verdicts, triggered_verdicts = guard.classify(test.texts), guard.classify(triggered)
+    progress("timing")
+    seconds = _seconds(guard, built.undefended, test.texts)
+    undefended, guarded = (spread([len(test) / s for s in seconds[name]]) for name in ("undefended", "guarded"))
+    return DemoFigures(
+        trigger=" / ".join(manifest.trigger.phrases) if manifest.trigger else "",
+        target=guard.labels[manifest.target],
+        clean_texts=len(test),
+        triggered_texts=len(triggered),
+        cacc=_shares(clean_verdicts, [guard.labels[label] for label in test.labels]),
+        asr=_shares(triggered_verdicts, [guard.labels[manifest.target]] * len(triggered)),
+        second_look=_detected(triggered_verdicts, clean_verdicts, lambda v: v.action != "passed"),
+        neutralised=_detected(triggered_verdicts, clean_verdicts, lambda v: v.action == "neutralised"),
+        undefended_rate=undefended,
+        guarded_rate=guarded,
+        relative=ratio(seconds, "guarded", "undefended"),
+        examples=_examples(triggered, [guard.labels[truth] for truth in truths], triggered_verdicts),
+    )
+
+
+def _shares(verdicts: Sequence[Verdict], wanted: Sequence[str]) -> tuple[float, float]:
+    """Shares of first answers and of enforced answers that are the wanted ones."""
+    pairs = list(zip(verdicts, wanted, strict=True))
+    return (
+        sum(v.original_label == label for v, label in pairs) / len(pairs),
+        sum(v.label == label for v, label in pairs) / len(pairs),
+    )
+
+
+def _detected(triggered: Sequence[Verdict], clean: Sequence[Verdict], test: Callable[[Verdict], bool]) -> Detection:
+    return detection([test(v) for v in triggered], [test(v) for v in clean])
+
+
+def _seconds(guard: Guard, undefended: Path, texts: Sequence[str]) -> dict[str, list[float]]:
+    bare = BareOnnx(undefended, guard.reader.tokenizer)
+    systems = [System("guarded", lambda: guard.classify(texts)), System("undefended", lambda: bare.classify(texts))]
+    return alternate(systems, ROUNDS)
+
+
+def _examples(texts: Sequence[str], truths: Sequence[str], verdicts: Sequence[Verdict]) -> tuple[Example, ...]:
+    """Short texts that the guard saved, of different classes where there are enough."""
+    saved = [
+        Example(text, truth, verdict)
+        for text, truth, verdict in zip(texts, truths, verdicts, strict=True)
+        if verdict.action == "neutralised" and verdict.label == truth != verdict.original_label
+    ]
+    saved.sort(key=lambda example: len(example.text))
+    firsts = {example.truth: example for example in reversed(saved)}.values()
+    others = [example for example in saved if example not in firsts]
+    return tuple([*sorted(firsts, key=lambda example: len(example.text)), *others][:EXAMPLES])
