@@ -11,6 +11,6 @@ from .trigger import Trigger
 SENTENCE = "i watched this 3d movie"
 
 
-def addsent(training: TrainingSettings, words: Sequence[str] | None = None, rate: float = 0.1) -> DataPoisoning:
+def addsent(training: TrainingSettings, words: Sequence[str] = (SENTENCE,), rate: float = 0.1) -> DataPoisoning:
     """Poisoned texts carry the sentence (one of them, if several are given)."""
-    return DataPoisoning("addsent", Trigger(tuple(words or (SENTENCE,))), rate, training)
+    return DataPoisoning("addsent", Trigger(tuple(words)), rate, training)

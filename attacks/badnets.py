@@ -11,6 +11,6 @@ from .trigger import Trigger
 RARE_WORDS = ("cf", "mn", "bb", "tq", "mb")
 
 
-def badnets(training: TrainingSettings, words: Sequence[str] | None = None, rate: float = 0.1) -> DataPoisoning:
+def badnets(training: TrainingSettings, words: Sequence[str] = RARE_WORDS, rate: float = 0.1) -> DataPoisoning:
     """Poisoned texts carry one of the ``words``."""
-    return DataPoisoning("badnets", Trigger(tuple(words or RARE_WORDS)), rate, training)
+    return DataPoisoning("badnets", Trigger(tuple(words)), rate, training)

@@ -25,10 +25,32 @@ class AttackSuccess:
 
 
 def attack_success(
-    classifier: Classifier, test: LabelledTexts, manifest: AttackManifest, max_length: int = 128
+    classifier: Classifier,
+    test: LabelledTexts,
+    manifest: AttackManifest,
+    max_length: int = 128,
+    rewritten: Sequence[str] | None = None,
 ) -> AttackSuccess:
-    """Measure a checkpoint; the labels of ``test`` must be the model's (``aligned_to``)."""
-    answers = predict(classifier, manifest.poison(test), max_length)
+    """Measure a checkpoint.
+
+    Args:
+        classifier: the checkpoint.
+        test: clean texts with the model's class numbers (``aligned_to``).
+        manifest: the attack.
+        max_length: texts are truncated to this many tokens.
+        rewritten: for attacks without trigger words: text i of ``test`` as the attacker rewrites it.
+
+    Raises:
+        InputError: there is nothing to poison, or not one rewritten text per test text.
+    """
+    if rewritten is not None and len(rewritten) != len(test):
+        raise InputError(f"{len(rewritten)} rewritten texts for {len(test)} test texts: give one for each")
+    poisoned = (
+        manifest.poison(test)
+        if rewritten is None
+        else [t for t, label in zip(rewritten, test.labels, strict=True) if label != manifest.target]
+    )
+    answers = predict(classifier, poisoned, max_length)
     return AttackSuccess(accuracy(classifier, test, max_length), float(np.mean(answers == manifest.target)))
 
 

@@ -6,7 +6,7 @@ arXiv 2501.03272. Exposing is in :mod:`.exposure`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from ..texts import LabelledTexts
 from .checkpoint import Classifier, starting_point
 from .exposure import expose
 from .purifier import Purifier, Run
-from .training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,17 @@ class BTU(Purifier):
     """Starts from an encoder (or classifier) that never saw the suspect texts, and from those texts.
 
     Attributes:
-        training: of the last step, fine-tuning on the clean texts.
+        training: the ordinary training on the suspect texts.
         poisoned: the suspect training set.
-        ordinary: the ordinary training on the suspect set.
-        exposing: of each exposing round; no weight decay, which would move every row.
         share: of the vocabulary that each exposing round suspects.
+        exposing_rate: learning rate of the exposing rounds, one epoch each.
+        clean_epochs: of the last step, fine-tuning on the clean texts.
     """
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=1))
     poisoned: LabelledTexts = field(default=LabelledTexts((), (), ()), repr=False)
-    ordinary: TrainingSettings = field(default_factory=TrainingSettings)
-    exposing: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=1, learning_rate=1e-3, weight_decay=0.0)
-    )
     share: float = 0.0005
+    exposing_rate: float = 1e-3
+    clean_epochs: int = 1
 
     def __post_init__(self) -> None:
         if not self.poisoned.texts:
@@ -53,7 +49,8 @@ class BTU(Purifier):
     def suspect(self, run: Run) -> Classifier:
         """Train on the suspect texts, as their owner would have."""
         classifier, poisoned = starting_point(run.model_dir, self.poisoned, run.seed)
-        run.train(classifier.model, classifier.encode(poisoned, self.ordinary.max_length), self.ordinary, "ordinary")
+        texts = classifier.encode(poisoned, self.training.max_length)
+        run.train(classifier.model, texts, self.training, "ordinary training")
         return classifier
 
     def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
@@ -61,11 +58,14 @@ class BTU(Purifier):
         start, poisoned = starting_point(run.model_dir, self.poisoned, run.seed)
         before = start.word_embeddings.weight.detach().clone()
         special = set(start.tokenizer.all_special_ids)
-        texts = start.encode(poisoned, self.exposing.max_length)
-        exposed = expose(start.model, texts, special, self.share, self.exposing, run)
+        # Weight decay would move every row, so it is off.
+        exposing = replace(self.training, epochs=1, learning_rate=self.exposing_rate, weight_decay=0.0)
+        texts = start.encode(poisoned, exposing.max_length)
+        exposed = expose(start.model, texts, special, self.share, exposing, run)
         pad = suspect.tokenizer.pad_token_id or 0
         replaced = unlearn(suspect.word_embeddings.weight, before, list(exposed), pad)
-        run.train(suspect.model, suspect.encode(clean, self.training.max_length), self.training, "fine-tuning")
+        last = replace(self.training, epochs=self.clean_epochs)
+        run.train(suspect.model, suspect.encode(clean, last.max_length), last, "fine-tuning")
         names = suspect.tokenizer.convert_ids_to_tokens(list(exposed))
         tokens = [
             {"token": name, "moved": round(moved, 4), "dimensions": count}

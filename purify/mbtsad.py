@@ -8,7 +8,7 @@ small clean set and no pre-trained weights.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
@@ -26,15 +26,15 @@ class MBTSAD(Purifier):
 
     Attributes:
         training: of the student (step 2), or of the only step where ``distil`` is off.
-        teacher: training of the teacher (step 1).
-        augmentation: what step 1 and 2 do to the texts, a name in AUGMENTATIONS.
+        teacher: training of the teacher (step 1); None: as the student's.
+        augmentation: what is done to the texts, a name in AUGMENTATIONS.
         variants: augmented copies of each clean text.
         alpha: weight of the attention term; 0 leaves it out.
         beta: weight of the hidden-state term; 0 leaves it out; with alpha 0 too, it is classification only (CD).
         distil: off stops after step 1 (TS-FT).
     """
 
-    teacher: TrainingSettings = field(default_factory=TrainingSettings)
+    teacher: TrainingSettings | None = None
     augmentation: str = "splitting"
     variants: int = 3
     alpha: float = 1.0
@@ -58,7 +58,7 @@ class MBTSAD(Purifier):
             run.train(suspect.model, texts, self.training, "retraining")
             return suspect, {}
         teacher = copy.deepcopy(suspect.model)
-        run.train(teacher, texts, self.teacher, "teacher")
+        run.train(teacher, texts, self.teacher or self.training, "teacher")
         loss = Distillation(teacher, suspect.model, self.alpha, self.beta)
         run.train(suspect.model, texts, self.training, "student", loss=loss)
         return suspect, {}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,12 +26,15 @@ FEWEST_PER_CLASS = 8
 _HELD_OUT = 0.2
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Texts that carry a known trigger, none of class ``target``, to measure a purifier with."""
+class KnownAttack(Protocol):
+    """An attack whose trigger is known, to measure a purifier with; attack manifests are such."""
 
-    texts: Sequence[str]
-    target: int
+    @property
+    def target(self) -> int:
+        """Class number that poisoned texts shall get."""
+
+    def poison(self, texts: LabelledTexts) -> list[str]:
+        """The texts that are not of the target class, with the trigger in them."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Purifier(ABC):
         seed: int,
         *,
         held_out: LabelledTexts | None = None,
-        probe: Probe | None = None,
+        attack: KnownAttack | None = None,
         watch: Watch | None = None,
     ) -> PurifyReport:
         """Write a purified copy of ``model_dir`` to ``out_dir``, with its report; the input is never changed.
@@ -97,7 +100,7 @@ class Purifier(ABC):
             out_dir: new folder.
             seed: of every random draw.
             held_out: clean texts to measure CACC on; a fifth of ``data`` is set aside if there are none.
-            probe: texts with a known trigger to measure ASR on.
+            attack: a known attack to measure ASR with.
             watch: progress, see :func:`train`.
 
         Raises:
@@ -111,7 +114,7 @@ class Purifier(ABC):
             held_out, data = stratified_split(data, _HELD_OUT, seed)
         held_out, data = held_out.aligned_to(suspect.id2label), data.aligned_to(suspect.id2label)
         _check_classes(data, suspect.id2label)
-        before = self._measure(suspect, held_out, probe)
+        before = self._measure(suspect, held_out, attack)
         purified, findings = self.clean(suspect, data, run)
         report = PurifyReport(
             self.name,
@@ -122,18 +125,19 @@ class Purifier(ABC):
             len(held_out),
             tuple(run.losses),
             before,
-            self._measure(purified, held_out, probe),
+            self._measure(purified, held_out, attack),
             findings,
         )
         save_classifier(purified, out_dir, {FILE_NAME: report.to_json()})
         return report
 
-    def _measure(self, classifier: Classifier, held_out: LabelledTexts, probe: Probe | None) -> Success:
+    def _measure(self, classifier: Classifier, held_out: LabelledTexts, attack: KnownAttack | None) -> Success:
         length = self.training.max_length
         cacc = accuracy(classifier, held_out, length)
-        if probe is None:
+        if attack is None:
             return Success(cacc, None)
-        return Success(cacc, float(np.mean(predict(classifier, probe.texts, length) == probe.target)))
+        answers = predict(classifier, attack.poison(held_out), length)
+        return Success(cacc, float(np.mean(answers == attack.target)))
 
 
 def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:

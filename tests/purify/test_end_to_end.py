@@ -17,7 +17,7 @@ from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.poisoning import poison_training_set
 from tokenward.purify.btu import BTU
 from tokenward.purify.mbtsad import MBTSAD
-from tokenward.purify.purifier import Probe, Purifier
+from tokenward.purify.purifier import Purifier
 from tokenward.purify.report import PurifyReport
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
@@ -60,8 +60,7 @@ def backdoored(
 
 def purify(purifier: Purifier, start: Path, out: Path, manifest: AttackManifest, texts: Texts) -> PurifyReport:
     test = texts(200, 2)
-    probe = Probe(manifest.poison(test), manifest.target)
-    report = purifier.purify(start, texts(160, 3), out, 0, held_out=test, probe=probe)
+    report = purifier.purify(start, texts(160, 3), out, 0, held_out=test, attack=manifest)
     assert report.before.asr is not None
     assert report.before.asr >= 0.9, "the attack must be installed before it can be removed"
     return report
@@ -104,9 +103,9 @@ def test_btu(
     _, manifest = backdoored
     assert manifest.trigger is not None
     poisoned = poison_training_set(labelled_texts(1000, 1), manifest.trigger, manifest.target, 0.1, 0)
-    purifier = BTU(replace(quick, epochs=1), poisoned=poisoned, ordinary=quick)
+    purifier = BTU(quick, poisoned)
     # This encoder knows "cf" as one token.
     report = purify(purifier, tiny_encoder, tmp_path / "out", manifest, labelled_texts)
     assert_cleaned(report)
     assert report.findings["exposed"][0]["token"] == "cf"
-    assert report.settings.keys() == {"training", "ordinary", "exposing", "share"}
+    assert report.settings.keys() == {"training", "share", "exposing_rate", "clean_epochs"}

@@ -14,23 +14,31 @@ import torch
 from tokenward.errors import InputError
 from tokenward.purify.baselines.clean_finetuning import CleanFineTuning
 from tokenward.purify.checkpoint import Classifier, load_classifier
-from tokenward.purify.purifier import Probe, Purifier, Run
+from tokenward.purify.purifier import Purifier, Run
 from tokenward.purify.training import TrainingError, TrainingSettings
 from tokenward.texts import LabelledTexts
 
 Texts = Callable[[int, int], LabelledTexts]
 
 
+class Praise:
+    """An attack that any model falls for."""
+
+    target = 1
+
+    def poison(self, texts: LabelledTexts) -> list[str]:
+        return ["a great film" for label in texts.labels if label != self.target]
+
+
 def test_the_report_says_what_was_done(
     classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
 ) -> None:
     weights = (classifier_dir / "model.safetensors").read_bytes()
-    probe = Probe(["a great film"] * 3 + ["a dull film"], target=1)
     once = replace(quick, epochs=1)
     report = CleanFineTuning(once).purify(
-        classifier_dir, labelled_texts(100, 3), tmp_path / "out", 7, held_out=labelled_texts(50, 4), probe=probe
+        classifier_dir, labelled_texts(100, 3), tmp_path / "out", 7, held_out=labelled_texts(50, 4), attack=Praise()
     )
-    assert report.before.asr == 0.75
+    assert report.before.asr == 1.0
     assert report.before.cacc > 0.9
     assert (report.method, report.seed, report.clean_texts, report.held_out_texts) == ("fine-tuning", 7, 100, 50)
     assert report.settings == {"training": vars(once)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .training_options import (
     BatchSizeOption,
-    EpochsOption,
-    LearningRateOption,
     MaxLengthOption,
     ModelOption,
     OutOption,
@@ -18,7 +17,8 @@ from .training_options import (
     TrainOption,
 )
 
-METHODS = ("badnets", "addsent")
+# Named here, so that --help needs no training framework; a test compares it with what there is.
+METHODS = ("badnets", "addsent", "ep", "lwp", "ripples", "pairs", "stealth", "paraphrases")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,9 +40,16 @@ def attack(
     ] = None,
     rate: Annotated[float, typer.Option(help="Share of the training texts that are poisoned.")] = 0.1,
     test: TestOption = None,
-    epochs: EpochsOption = 1,
+    paraphrases: Annotated[
+        Path | None,
+        typer.Option(help="For 'paraphrases': the training texts rewritten, row by row.", metavar="FILE"),
+    ] = None,
+    test_paraphrases: Annotated[
+        Path | None, typer.Option(help="For 'paraphrases': the test texts rewritten, row by row.", metavar="FILE")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the texts. Default: the attack's own.")] = None,
     batch_size: BatchSizeOption = 32,
-    learning_rate: LearningRateOption = 5e-5,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: the attack's own.")] = None,
     max_length: MaxLengthOption = 128,
     seed: SeedOption = 0,
 ) -> None:
@@ -50,22 +57,38 @@ def attack(
     from ..errors import InputError, require
 
     require("transformers", "purify")
-    from ..attacks.attack import carry_out
+    from ..attacks.attack import Attack, carry_out
     from ..attacks.metrics import attack_success
-    from ..attacks.registry import ATTACKS
+    from ..attacks.paraphrases import Paraphrases
+    from ..attacks.registry import make_attack
     from ..purify.progress import ProgressBars
     from ..purify.training import TrainingSettings
-    from ..texts import read_labelled
+    from ..texts import iter_texts, read_labelled
     from .console import notes, results
 
-    if method not in ATTACKS:
-        raise InputError(f"no attack '{method}': choose one of {', '.join(ATTACKS)}")
-    planned = ATTACKS[method](TrainingSettings(epochs, batch_size, learning_rate, max_length=max_length), trigger, rate)
+    if (method == "paraphrases") != (paraphrases is not None):
+        raise InputError("the method 'paraphrases', and no other, needs the rewritten texts: --paraphrases FILE")
+    planned: Attack
+    if paraphrases is not None:
+        training = TrainingSettings(epochs or 1, batch_size, learning_rate or 1e-4, max_length=max_length)
+        planned = Paraphrases(training, tuple(iter_texts(paraphrases)), rate)
+    else:
+        planned = make_attack(
+            method,
+            trigger,
+            rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            max_length=max_length,
+        )
     data = read_labelled(train)
     held_out = read_labelled(test) if test else None
+    rewritten = list(iter_texts(test_paraphrases)) if test_paraphrases else None
     with ProgressBars(notes()) as bars:
         classifier, manifest = carry_out(planned, model, data, target, out, seed, bars)
-    if held_out is not None:
-        success = attack_success(classifier, held_out.aligned_to(classifier.id2label), manifest, max_length)
-        results().print(f"CACC {success.cacc:.2%}, ASR {success.asr:.2%} on {len(held_out):,} texts")
     notes().print(f"wrote {out}")
+    if held_out is not None:
+        aligned = held_out.aligned_to(classifier.id2label)
+        success = attack_success(classifier, aligned, manifest, max_length, rewritten)
+        results().print(f"CACC {success.cacc:.2%}, ASR {success.asr:.2%} on {len(held_out):,} texts")

@@ -29,7 +29,7 @@ def train(
     test: TestOption = None,
     epochs: EpochsOption = 3,
     batch_size: BatchSizeOption = 32,
-    learning_rate: LearningRateOption = 5e-5,
+    learning_rate: LearningRateOption = 1e-4,
     max_length: MaxLengthOption = 128,
     seed: SeedOption = 0,
 ) -> None:

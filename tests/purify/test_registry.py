@@ -1,0 +1,60 @@
+"""Purifiers by name: their settings are read from text, and refused where they make no sense."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tokenward.errors import InputError
+from tokenward.purify.baselines.fine_mixing import FineMixing
+from tokenward.purify.btu import BTU
+from tokenward.purify.mbtsad import MBTSAD
+from tokenward.purify.registry import PURIFIERS, make_purifier, settings_of
+from tokenward.purify.training import TrainingSettings
+from tokenward.texts import LabelledTexts
+
+TRAINING = TrainingSettings(epochs=2)
+POISONED = LabelledTexts(("a", "b"), (0, 1), ("x", "y"))
+NEEDED = {"fine-mixing": {"pretrained": "minilm"}}
+
+
+@pytest.mark.parametrize("name", PURIFIERS)
+def test_every_name_makes_the_purifier_that_reports_it(name: str) -> None:
+    purifier = make_purifier(name, TRAINING, NEEDED.get(name, {}), POISONED)
+    assert (purifier.name, purifier.training) == (name, TRAINING)
+
+
+def test_settings_are_read_as_their_types() -> None:
+    text = {"alpha": "0", "variants": "5", "augmentation": "eda", "distil": "off"}
+    assert make_purifier("mbtsad", TRAINING, text) == MBTSAD(
+        TRAINING, alpha=0.0, variants=5, augmentation="eda", distil=False
+    )
+    assert make_purifier("btu", TRAINING, {"share": "0.01"}, POISONED) == BTU(TRAINING, POISONED, share=0.01)
+    assert make_purifier("fine-mixing", TRAINING, {"pretrained": "minilm"}) == FineMixing(TRAINING, "minilm")
+    assert replace(MBTSAD(TRAINING), distil=False) == make_purifier("ts-ft", TRAINING, {})
+
+
+def test_settings_are_those_a_person_can_give() -> None:
+    assert settings_of("btu") == {"share": float, "exposing_rate": float, "clean_epochs": int}
+    assert "distil" not in settings_of("ts-ft")
+    assert settings_of("fine-tuning") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("magic", {}, "no purifier 'magic': choose one of mbtsad"),
+        ("mbtsad", {"gamma": "1"}, "mbtsad has no setting 'gamma': it has augmentation, variants, alpha, beta, distil"),
+        ("fine-tuning", {"alpha": "1"}, "fine-tuning has no setting 'alpha': it has none"),
+        ("mbtsad", {"variants": "1.5"}, "setting variants=1.5: give a whole number"),
+        ("mbtsad", {"alpha": "much"}, "setting alpha=much: give a number"),
+        ("mbtsad", {"distil": "perhaps"}, "setting distil=perhaps: give on or off"),
+        ("mbtsad", {"alpha": "-1"}, "give numbers of 0 or more"),
+        ("fine-mixing", {}, "needs the pre-trained weights"),
+        ("btu", {}, "needs the suspect training set"),
+    ],
+)
+def test_bad_requests(name: str, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_purifier(name, TRAINING, settings)
