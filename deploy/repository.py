@@ -81,7 +81,7 @@ def _relabelled(artifact: Artifact, settings: TritonSettings) -> Artifact:
 
 def _write_graph(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
     write_config(graph_config(settings, artifact.guard.graph, len(artifact.labels)), folder / "config.pbtxt")
-    _place(artifact.model_path, folder / VERSION / "model.onnx")
+    _place_graph(artifact.model_path, folder / VERSION)
 
 
 def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
@@ -96,8 +96,10 @@ def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> 
         shutil.copyfile(source, target)
     (version / "artifact").mkdir()
     for source in sorted(artifact.path.iterdir()):
-        if source != artifact.model_path or settings.self_contained:
-            _place(source, version / "artifact" / source.name)
+        if source != artifact.model_path:
+            shutil.copyfile(source, version / "artifact" / source.name)
+    if settings.self_contained:
+        _place_graph(artifact.model_path, version / "artifact")
 
 
 def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> None:
@@ -107,8 +109,9 @@ def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> 
             (root / name / "warmup" / file).write_bytes(content)
 
 
-def _place(source: Path, target: Path) -> None:
+def _place_graph(source: Path, folder: Path) -> None:
     """A hard link where the file system allows it, else a copy: weights are large."""
+    target = folder / "model.onnx"
     try:
         os.link(source.resolve(), target)
     except OSError:

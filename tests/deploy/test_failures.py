@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc
+from onnx import numpy_helper
 from tritonclient.utils import InferenceServerException
 
 from tokenward.client import DeadlineError, TritonGuardClient
@@ -32,20 +33,27 @@ TEXT = "a superb film cf"
 
 
 @pytest.fixture(scope="module")
-def fragile(
-    bag_artifact: Path, bag_model: Callable[..., onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalTriton]:
-    """A server of its own, since models are unloaded and killed; ``broken`` has a graph that fails on most texts."""
+def fragile(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+    """A server of its own, since models are unloaded and killed; ``broken`` has a graph that fails on every text."""
     repository = tmp_path_factory.mktemp("fragile") / "repository"
-    write_repository(bag_artifact, repository, TritonSettings("bag"))
-    write_repository(bag_artifact, repository, TritonSettings("broken"))
-    graph = repository / "broken_graph" / "1" / "model.onnx"
-    graph.unlink()
-    graph.write_bytes(bag_model(np.ones(1), np.ones(1)).SerializeToString())  # a vocabulary of one token
-    names = ("bag", "bag_graph", "broken_graph", "broken")
-    options = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names if name != "broken")]
+    write_repository(tiny_artifact, repository, TritonSettings("guard"))
+    write_repository(tiny_artifact, repository, TritonSettings("broken"))
+    lose_vocabulary(repository / "broken_graph" / "1" / "model.onnx")
+    names = ("guard", "guard_graph", "broken_graph")
+    options = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
     with LocalTriton(repository, options=options) as server:
         yield server
+
+
+def lose_vocabulary(path: Path) -> None:
+    """Leave only the first token's embedding; the graph still loads, and can be warmed up with it."""
+    model = onnx.load(path)
+    size = max(table.dims[0] for table in model.graph.initializer if len(table.dims) == 2 and "word_emb" in table.name)
+    for table in model.graph.initializer:
+        if len(table.dims) == 2 and table.dims[0] == size:
+            table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table)[:1], table.name))
+    path.unlink()  # it is a link to the artifact's own graph
+    onnx.save(model, path)
 
 
 @pytest.fixture
@@ -65,12 +73,12 @@ def test_a_failing_graph_is_an_internal_error_without_details(fragile: LocalTrit
 
 
 def test_an_unloaded_graph_is_unavailable_until_it_is_back(fragile: LocalTriton, control: Any, in_process: Guard):
-    control.unload_model("bag_graph")
-    hasty = TritonGuardClient(fragile.grpc_url, "bag", deadline=0.5)
+    control.unload_model("guard_graph")
+    hasty = TritonGuardClient(fragile.grpc_url, "guard", deadline=0.5)
     with hasty, pytest.raises(DeadlineError, match="not ready"):
         hasty.classify(TEXT)
-    with TritonGuardClient(fragile.grpc_url, "bag") as client:
-        timer = threading.Timer(0.3, control.load_model, ["bag_graph"])
+    with TritonGuardClient(fragile.grpc_url, "guard") as client:
+        timer = threading.Timer(0.3, control.load_model, ["guard_graph"])
         timer.start()
         assert client.classify(TEXT)[0].action == in_process.classify(TEXT)[0].action
         timer.join()
@@ -86,7 +94,7 @@ def test_no_request_is_lost_while_models_come_and_go(
     answers: list[list[str]] = []
 
     def ask() -> None:
-        with TritonGuardClient(url, "bag", wire, deadline=60, batch=1) as client:
+        with TritonGuardClient(url, "guard", wire, deadline=60, batch=1) as client:
             client.classify(TEXT)
             ready.wait()
             while not done.is_set():
@@ -96,7 +104,7 @@ def test_no_request_is_lost_while_models_come_and_go(
     for asker in askers:
         asker.start()
     ready.wait()
-    for name in ("bag", "bag_graph"):
+    for name in ("guard", "guard_graph"):
         control.unload_model(name)
         control.load_model(name)
     done.set()
@@ -118,20 +126,20 @@ def test_requests_refused_during_a_reload_are_told_to_come_again(fragile: LocalT
             for seen, end in zip(statuses, finished, strict=True):
                 while not end.is_set():
                     try:
-                        client.infer("bag", [entry])
+                        client.infer("guard", [entry])
                         seen.append("OK")
                     except InferenceServerException as error:
                         seen.append(str(error.status()))
 
     asker = threading.Thread(target=ask)
     asker.start()
-    before = processes_of(fragile, "bag")
-    os.utime(fragile.repository / "bag" / "1" / "model.py")
-    control.load_model("bag")
-    assert processes_of(fragile, "bag") - before, "the model was not loaded anew"
+    before = processes_of(fragile, "guard")
+    os.utime(fragile.repository / "guard" / "1" / "model.py")
+    control.load_model("guard")
+    assert processes_of(fragile, "guard") - before, "the model was not loaded anew"
     finished[0].set()
-    control.unload_model("bag")
-    control.load_model("bag")
+    control.unload_model("guard")
+    control.load_model("guard")
     finished[1].set()
     asker.join()
     assert set(statuses[0]) == {"OK"}
@@ -141,25 +149,32 @@ def test_requests_refused_during_a_reload_are_told_to_come_again(fragile: LocalT
 
 def test_the_probe_notices_a_dead_model_process(fragile: LocalTriton, control: Any):
     """Triton itself goes on saying that it is ready."""
-    command = [sys.executable, str(probe_module.__file__), "bag", "--url", f"http://{fragile.http_url}", "--seconds=2"]
+    command = [
+        sys.executable,
+        str(probe_module.__file__),
+        "guard",
+        "--url",
+        f"http://{fragile.http_url}",
+        "--seconds=2",
+    ]
     assert subprocess.run(command).returncode == 0
-    for process in processes_of(fragile, "bag"):
+    for process in processes_of(fragile, "guard"):
         os.kill(process, signal.SIGKILL)
     assert subprocess.run(command, capture_output=True).returncode == 1
     assert control.is_server_ready()
-    assert control.is_model_ready("bag")
-    control.unload_model("bag")
-    control.load_model("bag")
+    assert control.is_model_ready("guard")
+    control.unload_model("guard")
+    control.load_model("guard")
     assert subprocess.run(command).returncode == 0
 
 
-def test_a_client_outlives_its_server(bag_artifact: Path, tmp_path: Path, in_process: Guard):
-    write_repository(bag_artifact, tmp_path / "repository", TritonSettings("bag", self_contained=True))
+def test_a_client_outlives_its_server(tiny_artifact: Path, tmp_path: Path, in_process: Guard):
+    write_repository(tiny_artifact, tmp_path / "repository", TritonSettings("guard", self_contained=True))
     expected = in_process.classify(TEXT)[0].label
     with LocalTriton(tmp_path / "repository") as server:
         clients = [
-            TritonGuardClient(server.grpc_url, "bag", deadline=60),
-            TritonGuardClient(server.http_url, "bag", "http", deadline=60),
+            TritonGuardClient(server.grpc_url, "guard", deadline=60),
+            TritonGuardClient(server.http_url, "guard", "http", deadline=60),
         ]
         assert [client.classify(TEXT)[0].label for client in clients] == [expected] * 2
         server.kill()
@@ -173,7 +188,7 @@ def test_a_client_outlives_its_server(bag_artifact: Path, tmp_path: Path, in_pro
 
 @pytest.mark.parametrize("wire", ["grpc", "http"])
 def test_no_server_is_told_at_the_deadline(wire: Any):
-    with TritonGuardClient("127.0.0.1:9", "bag", wire, deadline=0.4) as client, pytest.raises(DeadlineError):
+    with TritonGuardClient("127.0.0.1:9", "guard", wire, deadline=0.4) as client, pytest.raises(DeadlineError):
         client.classify(TEXT)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import urllib.request
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 
+import tokenward
 from tokenward.client import AsyncTritonGuardClient, TritonGuardClient, Wire
 from tokenward.deploy.config import guard_config
 from tokenward.deploy.local_triton import LocalTriton
@@ -38,10 +40,9 @@ def assert_same(got: list[Verdict], expected: list[Verdict]) -> None:
 
 def _discrete(verdict: Verdict) -> Verdict:
     confirmations = tuple(replace(c, cached=False) for c in verdict.confirmations)
-    tokens = tuple(replace(t, class_attention=None) for t in verdict.tokens or ())
     blank = dict.fromkeys(verdict.probabilities, 0.0)
     return replace(
-        verdict, probabilities=blank, anomaly_score=None, threshold=None, confirmations=confirmations, tokens=tokens
+        verdict, probabilities=blank, anomaly_score=None, threshold=None, confirmations=confirmations, tokens=None
     )
 
 
@@ -54,15 +55,21 @@ def expected(in_process: Guard, traffic: list[str]) -> list[Verdict]:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_verdicts_are_those_of_the_guard(triton: LocalTriton, traffic: list[str], expected: list[Verdict], wire: Wire):
-    with TritonGuardClient(url_of(triton, wire), "bag", wire) as client:
+    with TritonGuardClient(url_of(triton, wire), "guard", wire) as client:
         assert_same(client.classify(traffic), expected)
+
+
+def test_the_published_method_with_its_gradients(triton: LocalTriton, tiny_paper_artifact: Path, traffic: list[str]):
+    """Its gate decides in the graph which texts need a gradient."""
+    with TritonGuardClient(triton.grpc_url, "paper") as client:
+        assert_same(client.classify(traffic), tokenward.load(tiny_paper_artifact).classify(traffic))
 
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_verdicts_are_those_of_the_guard_asynchronously(
     triton: LocalTriton, traffic: list[str], expected: list[Verdict], wire: Wire
 ):
-    async with AsyncTritonGuardClient(url_of(triton, wire), "bag", wire, batch=7) as client:
+    async with AsyncTritonGuardClient(url_of(triton, wire), "guard", wire, batch=7) as client:
         assert_same(await client.classify(traffic), expected)
 
 
@@ -76,7 +83,7 @@ def test_two_models_answer_side_by_side(triton: LocalTriton, traffic: list[str],
     assert list(verdicts[0].probabilities) == ["down", "up"]
 
 
-@pytest.mark.parametrize("model", ["bag", "alone"])
+@pytest.mark.parametrize("model", ["guard", "alone"])
 @pytest.mark.parametrize("mode", ["monitor", "off"])
 def test_modes(triton: LocalTriton, in_process: Guard, traffic: list[str], mode: str, model: str):
     with TritonGuardClient(triton.grpc_url, model) as client:
@@ -85,23 +92,29 @@ def test_modes(triton: LocalTriton, in_process: Guard, traffic: list[str], mode:
     assert all(v.label == v.original_label for v in verdicts)
 
 
-def test_explain_gives_tokens(triton: LocalTriton, in_process: Guard):
+@pytest.mark.parametrize("model", ["guard", "alone"])
+def test_explain_gives_tokens(triton: LocalTriton, in_process: Guard, model: str):
     text = "the film was cf awful"
-    with TritonGuardClient(triton.grpc_url, "bag") as client:
-        verdicts = client.classify([text], explain=True)
-    assert_same(verdicts, in_process.classify([text], explain=True))
-    assert max(verdicts[0].tokens or (), key=lambda token: token.class_attention or 0).text == "cf"
+    with TritonGuardClient(triton.grpc_url, model) as client:
+        got = client.classify([text], explain=True)[0].tokens
+    expected = in_process.classify([text], explain=True)[0].tokens
+    assert got is not None
+    assert expected is not None
+    assert [(t.text, t.start, t.end) for t in got] == [(t.text, t.start, t.end) for t in expected]
+    for field in ("class_attention", "attention_received", "saliency", "token_score"):
+        numbers = [[getattr(token, field) for token in tokens] for tokens in (got, expected)]
+        np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-5)
 
 
 def test_single_requests_are_merged(triton: LocalTriton, traffic: list[str], expected: list[Verdict]):
     statistics = tritonclient.http.InferenceServerClient(triton.http_url)
 
     def batches() -> dict[int, int]:
-        stats = statistics.get_inference_statistics("bag")["model_stats"][0]["batch_stats"]
+        stats = statistics.get_inference_statistics("guard")["model_stats"][0]["batch_stats"]
         return {entry["batch_size"]: entry["compute_infer"]["count"] for entry in stats}
 
     async def clients() -> list[Verdict]:
-        async with AsyncTritonGuardClient(triton.grpc_url, "bag") as client:
+        async with AsyncTritonGuardClient(triton.grpc_url, "guard") as client:
             gate = asyncio.Semaphore(32)
 
             async def one(text: str) -> Verdict:
@@ -120,44 +133,48 @@ def test_single_requests_are_merged(triton: LocalTriton, traffic: list[str], exp
 
 def test_metadata_and_configuration(triton: LocalTriton):
     client = tritonclient.http.InferenceServerClient(triton.http_url)
-    metadata = client.get_model_metadata("bag")
+    metadata = client.get_model_metadata("guard")
     assert metadata["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, 1]}]
     assert [(o["name"], o["datatype"], tuple(o["shape"])) for o in metadata["outputs"]] == [
         (spec.name, spec.datatype, spec.shape) for spec in output_specs(2)
     ]
-    served = tritonclient.grpc.InferenceServerClient(triton.grpc_url).get_model_config("bag").config
-    written = guard_config(TritonSettings("bag"), 2)
+    served = tritonclient.grpc.InferenceServerClient(triton.grpc_url).get_model_config("guard").config
+    written = guard_config(TritonSettings("guard"), 2)
     for field in ("input", "output", "max_batch_size", "version_policy", "parameters"):
         assert getattr(served, field) == getattr(written, field)
     assert served.dynamic_batching.default_queue_policy == written.dynamic_batching.default_queue_policy
 
 
-def test_plain_clients_get_labels_by_the_classification_extension(triton: LocalTriton):
+def test_plain_clients_get_labels_by_the_classification_extension(triton: LocalTriton, in_process: Guard):
     client = tritonclient.http.InferenceServerClient(triton.http_url)
     entry = tritonclient.http.InferInput("TEXT", [1, 1], "BYTES")
     entry.set_data_from_numpy(np.array([[b"a superb film"]], dtype=object))
     wanted = tritonclient.http.InferRequestedOutput("PROBABILITIES", class_count=1)
     (best,) = client.infer("alone", [entry], outputs=[wanted]).as_numpy("PROBABILITIES")[0]
-    assert best.decode().endswith(":1:up")
+    index = in_process.labels.index(in_process.classify("a superb film")[0].label)
+    assert best.decode().endswith((":0:down", ":1:up")[index])
 
 
-def test_metrics_count_what_was_done(triton: LocalTriton):
+def test_metrics_count_what_was_done(triton: LocalTriton, in_process: Guard, traffic: list[str]):
+    texts = traffic[:40]
+    expected = Counter((v.action, v.enforced_label) for v in in_process.classify(texts))
     before = metrics(triton)
-    with TritonGuardClient(triton.grpc_url, "bag") as client:
-        client.classify(["the film was awful cf", "a superb film"])
-        client.classify(["the film was awful cf"], mode="monitor")
+    with TritonGuardClient(triton.grpc_url, "guard") as client:
+        client.classify(texts)
+        client.classify(texts, mode="monitor")
+        client.classify(texts, mode="off")
     after = metrics(triton)
     grown = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-    actions = 'tokenward_actions_total{action="%s",label="%s",mode="%s",model="bag"}'
+    assert grown.pop('tokenward_passes_total{look="second",model="guard"}') >= 2 * expected["neutralised", "bad"]
     assert grown == {
-        actions % ("neutralised", "bad", "enforce"): 1,
-        actions % ("neutralised", "bad", "monitor"): 1,
-        actions % ("passed", "good", "enforce"): 1,
-        'tokenward_gradients_total{model="bag",skipped="no"}': 3,
-        'tokenward_passes_total{look="first",model="bag"}': 3,
-        'tokenward_passes_total{look="second",model="bag"}': grown['tokenward_passes_total{look="second",model="bag"}'],
+        'tokenward_passes_total{look="first",model="guard"}': 120,
+        'tokenward_gradients_total{model="guard",skipped="no"}': 80,
+        **{
+            f'tokenward_actions_total{{action="{action}",label="{label}",mode="{mode}",model="guard"}}': number
+            for (action, label), number in expected.items()
+            for mode in ("enforce", "monitor")
+        },
     }
-    assert grown['tokenward_passes_total{look="second",model="bag"}'] >= 2
 
 
 def metrics(triton: LocalTriton) -> dict[str, float]:

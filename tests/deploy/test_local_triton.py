@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from tokenward.deploy.local_triton import LocalTriton, Ports
+from tokenward.deploy.repository import write_repository
+from tokenward.deploy.settings import TritonSettings
+from tokenward.deploy.triton_wheel import LocalTritonError
+
+
+@pytest.fixture
+def repository(tiny_artifact: Path, tmp_path: Path) -> Path:
+    write_repository(tiny_artifact, tmp_path / "models", TritonSettings("guard", self_contained=True))
+    return tmp_path / "models"
+
+
+def test_ends_in_order_and_leaves_nothing(repository: Path):
+    server = LocalTriton(repository)
+    try:
+        server.start()
+        pid, folder = server.pid, server.log.parent
+        assert server.stop() == 0
+    finally:
+        server.close()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
+    assert not folder.exists()
+    assert not list(Path("/dev/shm").glob(f"{folder.name.replace('-', '_')}_*"))
+
+
+def test_wait_gives_the_status_of_a_server_that_ends_by_itself(repository: Path):
+    with LocalTriton(repository) as server:
+        threading.Timer(0.1, os.kill, [server.pid, signal.SIGTERM]).start()
+        assert server.wait() == 0
+
+
+def test_a_taken_port_is_told(repository: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalTritonError, match=f"port {port} is taken"), LocalTriton(repository, Ports(http=port)):
+            pass
+
+
+def test_a_model_that_cannot_be_loaded_is_told(repository: Path):
+    (repository / "guard" / "1" / "artifact" / "guard.json").write_text("{}")
+    with pytest.raises(LocalTritonError, match=r"guard\.json does not match its checksum"), LocalTriton(repository):
+        pass
+
+
+def test_no_repository(tmp_path: Path):
+    with pytest.raises(LocalTritonError, match="tokenward deploy triton"):
+        LocalTriton(tmp_path / "nowhere")

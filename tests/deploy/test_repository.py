@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import onnx
+import pytest
+
+from tokenward.artifact import load_artifact, rewriting, write_guard
+from tokenward.deploy.repository import write_repository
+from tokenward.deploy.settings import TritonSettings
+from tokenward.errors import ArtifactError, InputError
+
+# The newest IR version that the onnxruntime of Triton 24.10 (1.19) reads.
+IR_VERSION = 10
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_two_models_and_nothing_else(tiny_artifact: Path, tmp_path: Path):
+    written = write_repository(tiny_artifact, tmp_path / "models", TritonSettings("guard"))
+    assert written == [tmp_path / "models" / "guard_graph", tmp_path / "models" / "guard"]
+    assert names(tmp_path / "models") == {"guard", "guard_graph"}
+    assert files(written[0]) == {
+        "config.pbtxt",
+        "1/model.onnx",
+        "warmup/attention_mask_1",
+        "warmup/attention_mask_32",
+    }
+    assert (written[0] / "1" / "model.onnx").read_bytes() == (tiny_artifact / "model.onnx").read_bytes()
+    own = {file for file in files(written[1]) if not file.startswith("1/tokenward/")}
+    assert own == {"config.pbtxt", "labels.txt", "1/model.py"} | {
+        f"1/artifact/{name}" for name in files(tiny_artifact) - {"model.onnx"}
+    }
+    assert load_artifact(written[1] / "1" / "artifact", with_graph=False).digest == load_artifact(tiny_artifact).digest
+
+
+def test_the_graph_is_one_that_tritons_onnxruntime_reads(tiny_artifact: Path, tiny_paper_artifact: Path):
+    for artifact in (tiny_artifact, tiny_paper_artifact):
+        assert onnx.load(artifact / "model.onnx", load_external_data=False).ir_version <= IR_VERSION
+
+
+def test_a_self_contained_model_has_the_graph_itself(tiny_artifact: Path, tmp_path: Path):
+    (written,) = write_repository(tiny_artifact, tmp_path, TritonSettings("guard", self_contained=True))
+    assert load_artifact(written / "1" / "artifact").digest == load_artifact(tiny_artifact).digest
+
+
+def test_the_shipped_code_is_enough_and_no_more(tiny_artifact: Path, tmp_path: Path):
+    """A fresh interpreter that sees only the shipped folder can import the guard, and no server or training code."""
+    (written,) = write_repository(tiny_artifact, tmp_path, TritonSettings("guard", self_contained=True))
+    code = (
+        "import sys; sys.path = [sys.argv[1], *(p for p in sys.path if 'site-packages' in p or 'lib' in p)]\n"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        "import tokenward; assert tokenward.__file__.startswith(sys.argv[1]), tokenward.__file__\n"
+        "verdict = tokenward.load(sys.argv[2]).classify('a film')[0]\n"
+        "print(sorted({'torch', 'transformers', 'pydantic', 'fastapi', 'typer'} & set(sys.modules)))"
+    )
+    version = written / "1"
+    command = [sys.executable, "-I", "-c", code, str(version), str(version / "artifact")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "[]\n", done.stderr
+    shipped = {path.name for path in (version / "tokenward").rglob("*.py")}
+    assert shipped.isdisjoint({"cli.py", "service.py", "metrics_suspects.py", "containers.py"})
+
+
+def test_models_share_a_repository_but_no_name(tiny_artifact: Path, tmp_path: Path):
+    write_repository(tiny_artifact, tmp_path, TritonSettings("one"))
+    write_repository(tiny_artifact, tmp_path, TritonSettings("two"))
+    assert names(tmp_path) == {"one", "one_graph", "two", "two_graph"}
+    with pytest.raises(InputError, match="has a model 'one_graph' already"):
+        write_repository(tiny_artifact, tmp_path, TritonSettings("one"))
+
+
+def test_labels(tiny_artifact: Path, tmp_path: Path):
+    write_repository(tiny_artifact, tmp_path, TritonSettings("guard", labels=("négatif", "positif, oui")))
+    assert (tmp_path / "guard" / "labels.txt").read_text(encoding="utf-8") == "négatif\npositif, oui\n"
+    with pytest.raises(InputError, match="3 labels given, the artifact has 2: bad, good"):
+        write_repository(tiny_artifact, tmp_path, TritonSettings("other", labels=("a", "b", "c")))
+
+
+def test_an_artifact_that_is_not_calibrated_only_serves_off(tiny_artifact: Path, tmp_path: Path):
+    copytree(tiny_artifact, tmp_path / "artifact")
+    artifact = load_artifact(tmp_path / "artifact")
+    with rewriting(artifact.path) as folder:
+        write_guard(folder, replace(artifact.guard, calibration=None), artifact.labels)
+    with pytest.raises(ArtifactError, match="not calibrated"):
+        write_repository(artifact.path, tmp_path / "models", TritonSettings("guard"))
+    assert not (tmp_path / "models").exists()
+    write_repository(artifact.path, tmp_path / "models", TritonSettings("guard", mode="off"))
+
+
+def test_an_altered_artifact_is_refused(tiny_artifact: Path, tmp_path: Path):
+    copytree(tiny_artifact, tmp_path / "artifact")
+    with (tmp_path / "artifact" / "model.onnx").open("ab") as graph:
+        graph.write(b"x")
+    with pytest.raises(ArtifactError, match="checksum"):
+        write_repository(tmp_path / "artifact", tmp_path / "models", TritonSettings("guard"))
+
+
+def test_a_failure_leaves_nothing_behind(tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tokenward.deploy.repository.shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        write_repository(tiny_artifact, tmp_path / "models", TritonSettings("guard"))
+    assert names(tmp_path / "models") == set()
+
+
+def test_a_file_in_the_way_is_told(tiny_artifact: Path, tmp_path: Path):
+    (tmp_path / "models").touch()
+    with pytest.raises(InputError, match="cannot write to"):
+        write_repository(tiny_artifact, tmp_path / "models", TritonSettings("guard"))
