@@ -37,7 +37,7 @@ bench: $(STAMP)
 	$(BIN)/tokenward bench all
 
 gpu-test: $(STAMP)
-	$(BIN)/python -m pytest tests/kernels -m gpu
+	$(BIN)/python -m pytest tests/kernels tests/runtime/test_engine_torch.py -m gpu
 
 gpu-bench: $(STAMP)
 	$(BIN)/python -m tokenward.bench.gpu

@@ -15,7 +15,7 @@ import triton.language as tl
 
 from .launch import FLOATS, check, launch_on
 
-COLUMNS = 1024  # values per program
+VALUES = 2048  # values per program: several short rows, or part of a long one
 
 
 def gelu_backward(d_output: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -36,20 +36,25 @@ def gelu_backward(d_output: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -
     check("x", x, (max(x.shape[0], 1), D), [d_output.dtype], d_output)
     check("rows", rows, (M,), [torch.int32], d_output)
     dx = torch.empty_like(d_output)
-    columns = min(triton.next_power_of_2(D), COLUMNS)
+    columns = min(triton.next_power_of_2(D), VALUES)
+    rows_each = VALUES // columns
     if M:
         with launch_on(d_output.device):
-            _gelu_backward[(M, triton.cdiv(D, columns))](d_output, x, rows, dx, x.shape[0], D, COLUMNS=columns)
+            _gelu_backward[(triton.cdiv(M, rows_each), triton.cdiv(D, columns))](
+                d_output, x, rows, dx, M, x.shape[0], D, ROWS=rows_each, COLUMNS=columns
+            )
     return dx
 
 
 @triton.jit
-def _gelu_backward(d_output, x, rows, dx, N, D, COLUMNS: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    source = tl.minimum(tl.maximum(tl.load(rows + row), 0), N - 1).to(tl.int64)
+def _gelu_backward(d_output, x, rows, dx, M, N, D, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    source = tl.minimum(tl.maximum(tl.load(rows + row, mask=row < M, other=0), 0), N - 1).to(tl.int64)
     d = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    value = tl.load(x + source * D + d, mask=d < D, other=0.0).to(tl.float32)
-    g = tl.load(d_output + row * D + d, mask=d < D, other=0.0).to(tl.float32)
+    inside = (row < M)[:, None] & (d < D)[None, :]
+    here = row[:, None] * D + d[None, :]
+    value = tl.load(x + source[:, None] * D + d[None, :], mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(d_output + here, mask=inside, other=0.0).to(tl.float32)
     cumulative = 0.5 * (1.0 + tl.math.erf(value * 0.7071067811865476))
     density = 0.3989422804014327 * tl.exp(-0.5 * value * value)
-    tl.store(dx + row * D + d, (g * (cumulative + value * density)).to(dx.dtype.element_ty), mask=d < D)
+    tl.store(dx + here, (g * (cumulative + value * density)).to(dx.dtype.element_ty), mask=inside)

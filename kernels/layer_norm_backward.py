@@ -16,6 +16,8 @@ import triton.language as tl
 
 from .launch import FLOATS, check, launch_on
 
+VALUES = 2048  # values per program: several short rows, or one long one
+
 
 def layer_norm_backward(
     d_output: torch.Tensor,
@@ -47,30 +49,35 @@ def layer_norm_backward(
     if residual is not None:
         check("residual", residual, (M, D), [d_output.dtype], d_output)
     dx = torch.empty_like(d_output)
+    width = triton.next_power_of_2(D)
+    rows_each = max(VALUES // width, 1)
     if M:
         with launch_on(d_output.device):
-            _layer_norm_backward[(M,)](
-                d_output, d_output if residual is None else residual, x, rows, weight, dx, x.shape[0], D, epsilon,
-                RESIDUAL=residual is not None, WIDTH=triton.next_power_of_2(D),
+            _layer_norm_backward[(triton.cdiv(M, rows_each),)](
+                d_output, d_output if residual is None else residual, x, rows, weight, dx, M, x.shape[0], D, epsilon,
+                RESIDUAL=residual is not None, ROWS=rows_each, WIDTH=width,
             )  # fmt: skip
     return dx
 
 
 @triton.jit
 def _layer_norm_backward(
-    d_output, residual, x, rows, weight, dx, N, D, epsilon, RESIDUAL: tl.constexpr, WIDTH: tl.constexpr
-):
-    row = tl.program_id(0).to(tl.int64)
-    source = tl.minimum(tl.maximum(tl.load(rows + row), 0), N - 1).to(tl.int64)
+    d_output, residual, x, rows, weight, dx, M, N, D, epsilon,
+    RESIDUAL: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    source = tl.minimum(tl.maximum(tl.load(rows + row, mask=row < M, other=0), 0), N - 1).to(tl.int64)
     d = tl.arange(0, WIDTH)
-    inside = d < D
-    value = tl.load(x + source * D + d, mask=inside, other=0.0).to(tl.float32)
-    g = tl.load(d_output + row * D + d, mask=inside, other=0.0).to(tl.float32)
+    inside = (row < M)[:, None] & (d < D)[None, :]
+    here = row[:, None] * D + d[None, :]
+    value = tl.load(x + source[:, None] * D + d[None, :], mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(d_output + here, mask=inside, other=0.0).to(tl.float32)
     if RESIDUAL:
-        g += tl.load(residual + row * D + d, mask=inside, other=0.0).to(tl.float32)
-    g *= tl.load(weight + d, mask=inside, other=0.0).to(tl.float32)
-    centred = tl.where(inside, value - tl.sum(value, axis=0) / D, 0.0)
-    scale = 1.0 / tl.sqrt_rn(tl.sum(centred * centred, axis=0) / D + epsilon)
-    normal = centred * scale
-    result = (g - tl.sum(g, axis=0) / D - normal * (tl.sum(g * normal, axis=0) / D)) * scale
-    tl.store(dx + row * D + d, result.to(dx.dtype.element_ty), mask=inside)
+        g += tl.load(residual + here, mask=inside, other=0.0).to(tl.float32)
+    g *= tl.load(weight + d, mask=d < D, other=0.0).to(tl.float32)[None, :]
+    centred = tl.where(inside, value - (tl.sum(value, axis=1) / D)[:, None], 0.0)
+    scale = 1.0 / tl.sqrt_rn(tl.sum(centred * centred, axis=1) / D + epsilon)
+    normal = centred * scale[:, None]
+    along = tl.sum(g * normal, axis=1) / D
+    result = (g - (tl.sum(g, axis=1) / D)[:, None] - normal * along[:, None]) * scale[:, None]
+    tl.store(dx + here, result.to(dx.dtype.element_ty), mask=inside)

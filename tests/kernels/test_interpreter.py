@@ -1,4 +1,4 @@
-"""Runs the kernel tests in Triton's interpreter, in a process of its own."""
+"""Runs the tests of kernels, and of the engine made of them, in Triton's interpreter, in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
+# A kernel without a test file fails here, too.
+KERNELS = sorted(path.stem for path in HERE.parents[1].glob("kernels/*.py") if "@triton.jit" in path.read_text("utf-8"))
+ENGINE = HERE.parent / "runtime" / "test_engine_torch.py"
 
 
-def test_kernels_in_the_interpreter():
-    """A kernel without a test file fails here, too."""
-    kernels = [path.stem for path in HERE.parents[1].glob("kernels/*.py") if "@triton.jit" in path.read_text("utf-8")]
-    files = [str(HERE / f"test_{kernel}.py") for kernel in sorted(kernels)]
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "files", [[HERE / f"test_{kernel}.py" for kernel in KERNELS], [ENGINE]], ids=["kernels", "engine"]
+)
+def test_in_the_interpreter(files: list[Path]):
     # One thread: the interpreter's arrays are small, and other test processes share the cores.
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", *files, "-p", "no:cacheprovider", "-p", "no:xdist"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=290, check=False)
+    command = [sys.executable, "-m", "pytest", *map(str, files), "-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=590, check=False)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

@@ -27,8 +27,12 @@ KERNELS = [
     ),
     (flash_backward._by_queries, f"T T T T T *fp32 *fp32 T {'i32 ' * 6} fp32 {PLACES}", ATTENTION),
     (flash_backward._by_keys, f"T T T T *fp32 *fp32 T T *fp32 {'i32 ' * 8} fp32 {PLACES}", ATTENTION),
-    (layer_norm_backward._layer_norm_backward, "T T T *i32 T T i32 i32 fp32", {"RESIDUAL": True, "WIDTH": 1024}),
-    (gelu_backward._gelu_backward, "T T *i32 T i32 i32", {"COLUMNS": 1024}),
+    (
+        layer_norm_backward._layer_norm_backward,
+        "T T T *i32 T T i32 i32 i32 fp32",
+        {"RESIDUAL": True, "ROWS": 2, "WIDTH": 1024},
+    ),
+    (gelu_backward._gelu_backward, "T T *i32 T i32 i32 i32", {"ROWS": 1, "COLUMNS": 2048}),
 ]
 
 
