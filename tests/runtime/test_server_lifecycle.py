@@ -1,0 +1,147 @@
+"""Clients that vanish, engines that hang, and shutting down under load."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+REQUEST = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+
+
+def value(url: str, name: str, **labels: str) -> float:
+    text = httpx.get(url + "/metrics").text
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_hundred_clients_vanish(start, engine):
+    server = start(max_wait_ms=0)
+    engine.hold()
+    connections = []
+    for number in range(101):
+        body = b'{"texts": "story %d"}' % number
+        connections.append(socket.create_connection(server.address))
+        connections[-1].sendall(REQUEST % (len(body), body))
+        if number == 0:
+            engine.entered.wait()
+    eventually(lambda: server.service.engine.waiting == 100)
+    for connection in connections[1:]:
+        connection.close()
+    eventually(lambda: value(server.url, "tokenward_requests_total", outcome="client_gone") == 100)
+    engine.batches.clear()
+    engine.free.set()
+    assert connections[0].recv(15).startswith(b"HTTP/1.1 200")
+    connections[0].close()
+    assert httpx.post(server.url + "/v1/classify", json={"texts": "film"}).status_code == 200
+    assert engine.batches == [(1, 3)]
+    assert value(server.url, "tokenward_texts_total", outcome="dropped") == 100
+
+
+def test_an_engine_that_hangs(start, engine):
+    server = start(deadline_seconds=0.2, probe_seconds=0.1)
+    assert httpx.get(server.url + "/readyz").status_code == 200
+    engine.hold()
+    for _ in range(2):
+        assert httpx.post(server.url + "/v1/classify", json={"texts": "film"}).status_code == 504
+    unready = httpx.get(server.url + "/readyz")
+    assert (unready.status_code, unready.text) == (503, "the engine does not answer")
+    assert httpx.get(server.url + "/healthz").status_code == 200
+    engine.free.set()
+    eventually(lambda: httpx.get(server.url + "/readyz").status_code == 200)
+    assert httpx.post(server.url + "/v1/classify", json={"texts": "film"}).status_code == 200
+
+
+@contextmanager
+def serving(artifact: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`tokenward serve` in a process of its own, on a free port."""
+    command = [sys.executable, "-m", "tokenward", "serve", str(artifact), "--port", "0", "--threads", "1", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        else:
+            pytest.fail("the server did not start: " + "".join(lines))
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts):
+    options = ("--max-texts", "200", "--queue-texts", "800", "--token-budget", "1", "--deadline-seconds", "60")
+    with serving(tiny_artifact, *options, "--grace-seconds", "60") as (process, url), ThreadPoolExecutor(4) as pool:
+        bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
+        calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
+        eventually(lambda: value(url, "tokenward_queue_texts") > 300 or all(call.done() for call in calls))
+        process.send_signal(signal.SIGTERM)
+        answers = [call.result() for call in calls]
+        assert process.wait(timeout=60) == 0
+    assert [(answer.status_code, len(answer.json()["verdicts"])) for answer in answers] == [(200, 200)] * 4
+
+
+def test_sigterm_ends_a_process_whose_engine_hangs(tiny_artifact):
+    script = (
+        "import sys, threading, tokenward.runtime.engine_onnx as e\n"
+        "run, count = e.OnnxEngine.run, [0]\n"
+        "def hang(*args):\n"
+        "    count[0] += 1\n"
+        "    return run(*args) if count[0] == 1 else threading.Event().wait()\n"
+        "e.OnnxEngine.run = hang\n"
+        "from tokenward.runtime.server import serve\n"
+        "from tokenward.runtime.settings import load_settings\n"
+        "serve(load_settings(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", script, str(tiny_artifact), "--port", "0", "--grace-seconds", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        url = next(m[0] for line in process.stderr if (m := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(httpx.post, url + "/v1/classify", json={"texts": "film"}, timeout=60)
+            eventually(lambda: httpx.get(url + "/healthz").status_code == 200)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+            assert isinstance(call.exception(), httpx.HTTPError) or call.result().status_code in (500, 503)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_two_workers_count_together_and_end_in_good_order(tiny_artifact):
+    with serving(tiny_artifact, "--workers", "2") as (process, url):
+        eventually(lambda: _status(url) == 200, 60)
+        for _ in range(40):
+            with httpx.Client(base_url=url) as client:
+                assert client.post("/v1/classify", json={"texts": "film"}).status_code == 200
+        assert value(url, "tokenward_requests_total", route="/v1/classify", outcome="ok") == 40
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url + "/readyz").status_code
+    except httpx.ConnectError:
+        return 0
