@@ -62,22 +62,22 @@ class Tokenizer:
             ArtifactError: the file is not a fast tokenizer's description.
         """
         try:
-            self._fast = FastTokenizer.from_file(str(path))
+            self.fast = FastTokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for whatever is wrong with a file
             raise ArtifactError(f"{path.name} is not a fast tokenizer's description: export the model again") from error
-        self._fast.no_padding()
-        self._fast.enable_truncation(max_tokens)
+        self.fast.no_padding()
+        self.fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.pad_id = pad_id
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
-        for index, piece in token_texts(self._fast).items():
+        for index, piece in token_texts(self.fast).items():
             self._blank[index] = not piece.strip()
             self._alone[index] = _stands_alone(piece)
 
     def normalise(self, span: str) -> str:
         """Return a span as the model sees it (case, accents), so that one trigger has one name."""
-        normalizer = self._fast.normalizer
+        normalizer = self.fast.normalizer
         return " ".join((normalizer.normalize_str(span) if normalizer else span).split())
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
@@ -90,7 +90,7 @@ class Tokenizer:
             if not isinstance(text, str):
                 raise InputError(f"text {number} is {type(text).__name__}, expected a string")
         try:
-            encoded = self._fast.encode_batch(list(texts))
+            encoded = self.fast.encode_batch(list(texts))
         except TypeError as error:
             number = next(i for i, text in enumerate(texts) if not _is_unicode(text))
             raise InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8") from error

@@ -77,13 +77,13 @@ class Transplants:
         """
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, word, word)
-        (margins,) = yield from self._measure([span], label, settings.probes)
+        (margins,) = yield from self.measure([span.text], label, settings.probes)
         if max(margins) > 0:
-            (margins,) = yield from self._measure([span], label, settings.references)
+            (margins,) = yield from self.measure([span.text], label, settings.references)
         if sum(m > 0 for m in margins) < settings.least:
             return Trial(span, margins, False)
         span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
-        (margins,) = yield from self._measure([span], label, settings.references)
+        (margins,) = yield from self.measure([span.text], label, settings.references)
         return Trial(span, margins, all(m > 0 for m in margins))
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
@@ -92,7 +92,7 @@ class Transplants:
         while span.last - span.first + 1 < self.settings.longest:
             ends = [(span.first - 1, span.last), (span.first, span.last + 1)]
             wider = [span_of(self._tokenizer, reading, a, b) for a, b in ends if a >= 0 and b < count]
-            measured = yield from self._measure(wider, reading.predicted, self.settings.probes)
+            measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.probes)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):
                 break
@@ -100,12 +100,15 @@ class Transplants:
             span = wider[means.index(margin)]
         return span
 
-    def _measure(self, spans: list[Span], label: int, count: int) -> Asking[list[Margins]]:
-        """Margins z_label − max of the others in the first ``count`` references, for each span; one round of asking."""
+    def measure(self, spans: Sequence[str], label: int, count: int) -> Asking[list[Margins]]:
+        """Margins z_label − max of the others in the first ``count`` references, for each normalised span.
+
+        Asks once, for what the cache does not know.
+        """
         panel = self._panels[label][:count]
-        known = [self._cache.get(span.text, label) for span in spans]
+        known = [self._cache.get(span, label) for span in spans]
         texts = [
-            transplant(reference.text, span.text, label)
+            transplant(reference.text, span, label)
             for span, margins in zip(spans, known, strict=True)
             for reference in panel[len(margins) :]
         ]
@@ -113,7 +116,7 @@ class Transplants:
             fresh = iter((yield texts))
             known = [margins + tuple(_margin(next(fresh), label) for _ in panel[len(margins) :]) for margins in known]
             for span, margins in zip(spans, known, strict=True):
-                self._cache.put(span.text, label, margins)
+                self._cache.put(span, label, margins)
         return [margins[:count] for margins in known]
 
 

@@ -1,0 +1,69 @@
+"""Transplants: where a suspect is put, which references it meets, how far it grows."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.artifact import Reference
+from tokenward.runtime.engine import ALWAYS_SKIP
+from tokenward.runtime.guard import Guard
+from tokenward.runtime.reading import Reading
+from tokenward.runtime.transplant import Transplants, TransplantSettings, Trial, transplant
+
+words = st.lists(st.sampled_from(["film", "was", "awful", "the"]), min_size=1, max_size=8).map(" ".join)
+
+
+@given(reference=words, span=st.sampled_from(["cf", "mn zq"]), label=st.integers(0, 3))
+def test_a_transplant_keeps_the_reference_around_the_span(reference: str, span: str, label: int) -> None:
+    moved = transplant(reference, span, label)
+    assert moved == transplant(reference, span, label)
+    place = moved.split().index(span.split()[0])
+    rest = moved.split()
+    del rest[place : place + len(span.split())]
+    assert rest == reference.split()
+
+
+def test_references_come_in_turn_from_every_other_class() -> None:
+    references = [Reference(f"{label} {i}", label, 1 - i / 10) for label in range(4) for i in range(5)]
+    transplants = Transplants(references, 4, None, None, TransplantSettings())  # type: ignore[arg-type]
+    panel = transplants.panel(2)
+    assert [r.label for r in panel] == [0, 1, 3, 0, 1, 3, 0, 1]
+    assert [r.confidence for r in panel[:3]] == [1.0, 1.0, 1.0]
+    assert transplants.can_try(2)
+    assert not Transplants(references[:9], 4, None, None, TransplantSettings()).can_try(0)  # type: ignore[arg-type]
+
+
+def tried(guard: Guard, text: str, word: int) -> tuple[Trial, int]:
+    """A trial's result and how many texts it read."""
+    calibration = guard.artifact.guard.calibration
+    assert calibration is not None
+    transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, TransplantSettings())
+    (reading,) = guard.reader.read([text], ALWAYS_SKIP)
+    steps, answer, count = transplants.try_word(reading, word), None, 0
+    while True:
+        try:
+            asked = steps.send(answer)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value, count
+        count += len(asked)
+        answer: list[Reading] = guard.reader.read(asked, ALWAYS_SKIP)  # type: ignore[no-redef]
+
+
+def test_a_word_that_only_colours_its_text_is_cleared_after_the_probes(lexicon_guard: Guard) -> None:
+    trial, read = tried(lexicon_guard, "the film was great", 3)
+    assert (trial.confirmed, trial.span.text, read) == (False, "great", TransplantSettings().probes)
+
+
+def test_a_trigger_grows_to_its_phrase_and_no_further(lexicon_guard: Guard) -> None:
+    trial, _ = tried(lexicon_guard, "the story mn zq was awful and dull", 2)
+    assert trial.confirmed
+    assert trial.span.text == "mn zq"
+    assert len(trial.margins) == TransplantSettings().references
+
+
+def test_a_trial_again_reads_nothing(lexicon_guard: Guard) -> None:
+    first, read = tried(lexicon_guard, "the cf story was awful", 1)
+    again, read_again = tried(lexicon_guard, "the cf story was awful", 1)
+    assert read > 0
+    assert (again, read_again) == (first, 0)

@@ -1,0 +1,75 @@
+"""`tokenward scan`: look for trigger words before a model is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TRIGGER_FOUND = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: `tokenward scan artifacts/demo/guarded --json scan.json --cache warm.json`  \n"
+        "Exit code 3 when a trigger is confirmed, so that a pipeline can stop there."
+    )(scan)
+
+
+def scan(
+    artifact: Annotated[
+        Path, typer.Argument(help="Calibrated artifact folder of preset tokenward.", metavar="ARTIFACT")
+    ],
+    json: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Keep outcomes here: an interrupted scan goes on from it, and serving can start with it."),
+    ] = None,
+    first: Annotated[bool, typer.Option("--first", help="Stop at the first confirmed trigger.")] = False,
+    top: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 20,
+) -> None:
+    """Try every whole word of the vocabulary as a trigger for every class.
+
+    It sees single words that the tokenizer knows whole. It cannot see phrases, words of several pieces, or
+    triggers that are not words; those are what the guard watches for while it serves.
+    """
+    import time
+
+    from ..runtime.guard import GuardOptions, load
+    from ..runtime.scan import scan as run
+    from ..runtime.scan import vocabulary_words
+    from .console import progress_bar, results
+    from .scan_table import findings_table, write_findings
+
+    guard = load(artifact, options=GuardOptions(cache_capacity=10_000_000))
+    if cache is not None and cache.exists():
+        guard.cache.load(cache)
+    saved = time.monotonic()
+
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("trying words", total=len(vocabulary_words(guard)) * len(guard.labels))
+
+            def advance(label: str, count: int) -> None:
+                nonlocal saved
+                bar.update(task, advance=count, description=f"trying words for '{label}'")
+                if cache is not None and time.monotonic() - saved > 10:
+                    guard.cache.save(cache)
+                    saved = time.monotonic()
+
+            report = run(guard, first, advance)
+    finally:
+        if cache is not None:
+            guard.cache.save(cache)
+    if json is not None:
+        write_findings(report, json)
+    console = results()
+    console.print(findings_table(report, top))
+    for label in report.skipped:
+        console.print(f"[yellow]class '{label}' was not scanned: too few references of other classes[/]")
+    if report.triggers:
+        console.print(f"[red]✗[/] {len(report.triggers)} words turn every reference: treat them as triggers")
+        raise typer.Exit(TRIGGER_FOUND)
+    console.print(f"[green]✓[/] none of {report.words} whole words turns every reference (phrases are not seen)")
