@@ -1,0 +1,209 @@
+"""What purifiers buy: attacks × purifiers × guard off and on, resumable, each cell with its settings and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..artifact import Preset
+from ..attacks.attack import Attack, carry_out
+from ..attacks.manifest import AttackManifest, load_manifest
+from ..attacks.metrics import AttackSuccess, attack_success
+from ..attacks.poisoning import DataPoisoning, poison_training_set
+from ..attacks.registry import make_attack
+from ..purify.checkpoint import load_classifier
+from ..purify.fine_tuning import fine_tune
+from ..purify.purifier import Purifier
+from ..purify.registry import make_purifier, settings_of
+from ..purify.training import TrainingSettings, Watch
+from ..records import from_json, to_json
+from ..texts import LabelledTexts, class_numbers, stratified_split
+
+NO_PURIFIER = "none"
+_CLEAN_MODEL = "clean"
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """What all cells have in common; any change starts the grid anew, beside the old one.
+
+    Attributes:
+        model: encoder that everything starts from.
+        target: class that poisoned texts shall get.
+        clean_share: share of the training texts that purifiers and calibration are given.
+        epochs: of attacks, ``purify_epochs`` of every step of a purifier; None: the attack's own.
+        learning_rate: of everything; None: the attack's or the default.
+        preset: of the guard.
+    """
+
+    model: str = "minilm"
+    target: str = "1"
+    clean_share: float = 0.2
+    seed: int = 0
+    epochs: int | None = None
+    purify_epochs: int = 3
+    learning_rate: float | None = None
+    max_length: int = 128
+    preset: Preset = "tokenward"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of the grid: a purifier against an attack, without or with the guard behind it.
+
+    Attributes:
+        seconds: that the cell took, with the models that it was the first to need.
+    """
+
+    attack: str
+    purifier: str
+    guarded: bool
+    cacc: float
+    asr: float
+    seconds: float
+    settings: GridSettings
+
+
+class Grid:
+    """Runs cells and keeps them in a folder, with the models they need."""
+
+    def __init__(
+        self,
+        settings: GridSettings,
+        train: LabelledTexts,
+        test: LabelledTexts,
+        work: Path,
+        watch: Watch | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Keep everything under ``work``, in a folder named by the settings and the texts."""
+        content = json.dumps([asdict(settings), to_json(train), to_json(test)], sort_keys=True)
+        self.folder = work / hashlib.sha256(content.encode()).hexdigest()[:12]
+        (self.folder / "cells").mkdir(parents=True, exist_ok=True)
+        self._settings, self._train, self._test = settings, train, test
+        self._clean, _ = stratified_split(train, settings.clean_share, settings.seed)
+        self._watch, self._tell = watch, tell
+
+    def run(self, attacks: list[str], purifiers: list[str], guard: bool) -> Iterator[Cell]:
+        """Yield every cell, the finished ones from their files; purifiers that do not fit an attack are left out.
+
+        Raises:
+            InputError: an unknown attack or purifier, before anything is run.
+        """
+        planned = {name: self._attack(name) for name in attacks}
+        for name in purifiers:
+            if name != NO_PURIFIER:
+                settings_of(name)
+        for attack in attacks:
+            for purifier in purifiers:
+                if purifier == "btu" and not isinstance(planned[attack], DataPoisoning):
+                    self._tell(f"{attack}: no poisoned training set, so no btu")
+                    continue
+                yield self._cell(planned[attack], purifier, False)
+                if guard:
+                    yield self._cell(planned[attack], purifier, True)
+                if purifier != NO_PURIFIER:
+                    shutil.rmtree(self._model_folder(attack, purifier), ignore_errors=True)
+
+    def _cell(self, attack: Attack, purifier: str, guarded: bool) -> Cell:
+        file = self.folder / "cells" / f"{attack.name}.{purifier}.{'guarded' if guarded else 'bare'}.json"
+        if file.exists():
+            return from_json(Cell, json.loads(file.read_text(encoding="utf-8")), file.name)
+        start = time.monotonic()
+        self._tell(f"{attack.name} × {purifier}{', guarded' if guarded else ''} ...")
+        model = self._purified(attack, purifier)
+        manifest = load_manifest(self._attacked(attack))
+        success = self._guarded(model, manifest) if guarded else self._bare(model, manifest)
+        seconds = round(time.monotonic() - start, 1)
+        cell = Cell(attack.name, purifier, guarded, success.cacc, success.asr, seconds, self._settings)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(to_json(cell), indent=2) + "\n", encoding="utf-8")
+        part.replace(file)
+        return cell
+
+    def _attack(self, name: str) -> Attack:
+        settings = self._settings
+        return make_attack(
+            name, epochs=settings.epochs, learning_rate=settings.learning_rate, max_length=settings.max_length
+        )
+
+    def _model_folder(self, attack: str, purifier: str = NO_PURIFIER) -> Path:
+        return self.folder / "models" / (attack if purifier == NO_PURIFIER else f"{attack}.{purifier}")
+
+    def _training(self) -> TrainingSettings:
+        settings = self._settings
+        training = TrainingSettings(settings.purify_epochs, max_length=settings.max_length)
+        return replace(training, learning_rate=settings.learning_rate or training.learning_rate)
+
+    def _attacked(self, attack: Attack) -> Path:
+        """The attacked model, made if it is not there."""
+        folder = self._model_folder(attack.name)
+        if not folder.exists():
+            settings = self._settings
+            start = str(self._clean_model()) if attack.needs_trained else settings.model
+            carry_out(attack, start, self._train, settings.target, folder, settings.seed, self._watch)
+        return folder
+
+    def _clean_model(self) -> Path:
+        folder = self._model_folder(_CLEAN_MODEL)
+        if not folder.exists():
+            training = replace(self._training(), epochs=1)
+            fine_tune(self._settings.model, self._train, folder, training, self._settings.seed, self._watch)
+        return folder
+
+    def _purified(self, attack: Attack, purifier: str) -> Path:
+        """The purified model, made if it is not there."""
+        suspect = self._attacked(attack)
+        folder = self._model_folder(attack.name, purifier)
+        if not folder.exists():
+            method = self._purifier(attack, purifier)
+            start = self._settings.model if purifier == "btu" else str(suspect)
+            method.purify(start, self._clean, folder, self._settings.seed, held_out=self._test, watch=self._watch)
+        return folder
+
+    def _purifier(self, attack: Attack, name: str) -> Purifier:
+        settings = {"pretrained": self._settings.model} if name == "fine-mixing" else {}
+        poisoned = None
+        if isinstance(attack, DataPoisoning):
+            names = dict(enumerate(self._train.label_names))
+            target = class_numbers({self._settings.target}, names)[self._settings.target]
+            poisoned = poison_training_set(self._train, attack.trigger, target, attack.rate, self._settings.seed)
+        return make_purifier(name, self._training(), settings, poisoned)
+
+    def _bare(self, model: Path, manifest: AttackManifest) -> AttackSuccess:
+        classifier = load_classifier(model)
+        return attack_success(
+            classifier, self._test.aligned_to(classifier.id2label), manifest, self._settings.max_length
+        )
+
+    def _guarded(self, model: Path, manifest: AttackManifest) -> AttackSuccess:
+        """Export, calibrate on the clean texts, and measure through the guard."""
+        from ..export.pipeline import export_classifier
+        from ..export.presets import ExportSettings
+        from ..runtime.calibration import calibrate
+        from ..runtime.guard import load
+
+        artifact = model.with_name(f"{model.name}.guarded")
+        shutil.rmtree(artifact, ignore_errors=True)
+        try:
+            export_classifier(model, artifact, ExportSettings(preset=self._settings.preset))
+            calibrate(artifact, self._clean.texts)
+            guard = load(artifact)
+            names = dict(enumerate(guard.labels))
+            test = self._test.aligned_to(names)
+            clean = [verdict.label for verdict in guard.classify(test.texts)]
+            poisoned = [verdict.label for verdict in guard.classify(manifest.poison(test))]
+        finally:
+            shutil.rmtree(artifact, ignore_errors=True)
+        truth = [names[label] for label in test.labels]
+        return AttackSuccess(
+            float(np.mean([a == b for a, b in zip(clean, truth, strict=True)])),
+            float(np.mean([answer == manifest.target_label for answer in poisoned])),
+        )

@@ -1,0 +1,119 @@
+"""The grid of purification on the tiny encoder: figures, resumption, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tokenward.bench.purification import Cell, Grid, GridSettings
+from tokenward.bench.purification_report import markdown, write_report
+from tokenward.errors import InputError
+from tokenward.records import to_json
+from tokenward.texts import LabelledTexts
+
+torch = pytest.importorskip("torch")
+
+Texts = Callable[[int, int], LabelledTexts]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """For models this small a second thread costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_encoder: Path) -> GridSettings:
+    return GridSettings(str(tiny_encoder), "good", 0.25, 0, 5, 2, 2e-3, 40)
+
+
+def test_cells_are_run_once_and_outlive_a_crash(settings: GridSettings, labelled_texts: Texts, tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    def grid() -> Grid:
+        stages.clear()
+        return Grid(
+            settings, labelled_texts(800, 1), labelled_texts(80, 2), tmp_path, lambda stage, *_: stages.append(stage)
+        )
+
+    running = grid().run(["badnets"], ["none", "fine-tuning"], guard=True)
+    bare, guarded = next(running), next(running)
+    assert (bare.attack, bare.purifier, bare.guarded, guarded.guarded) == ("badnets", "none", False, True)
+    assert (bare.cacc, bare.asr) == (1.0, 1.0)
+    assert guarded.cacc >= 0.95
+    assert guarded.asr < bare.asr
+    assert bare.settings == settings
+    assert {*stages} == {"badnets"}
+    running.close()  # the crash: the third cell is still to be made
+
+    cells = list(grid().run(["badnets"], ["none", "fine-tuning"], guard=False))
+    assert cells[0] == bare
+    assert (cells[1].purifier, cells[1].cacc) == ("fine-tuning", 1.0)
+    assert {*stages} == {"fine-tuning"}
+
+    again = list(grid().run(["badnets"], ["none", "fine-tuning"], guard=False))
+    assert again == cells
+    assert stages == []
+    models = {path.name for path in grid().folder.glob("models/*")}
+    assert models == {"badnets"}, "purified models go when their cells are done"
+
+
+def test_other_settings_or_texts_never_share_cells(
+    settings: GridSettings, labelled_texts: Texts, tmp_path: Path
+) -> None:
+    train, test = labelled_texts(20, 1), labelled_texts(20, 2)
+    folders = {
+        Grid(settings, train, test, tmp_path).folder,
+        Grid(replace(settings, seed=1), train, test, tmp_path).folder,
+        Grid(settings, train, labelled_texts(20, 3), tmp_path).folder,
+    }
+    assert len(folders) == 3
+    assert Grid(settings, train, test, tmp_path).folder in folders
+
+
+def test_what_does_not_fit_is_left_out_or_refused(
+    settings: GridSettings, labelled_texts: Texts, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    grid = Grid(settings, labelled_texts(20, 1), labelled_texts(20, 2), tmp_path, tell=told.append)
+    assert list(grid.run(["lwp"], ["btu"], guard=False)) == []
+    assert told == ["lwp: no poisoned training set, so no btu"]
+    for attacks, purifiers in ((["magic"], ["none"]), (["badnets"], ["none", "magic"])):
+        with pytest.raises(InputError, match="'magic'"):
+            list(grid.run(attacks, purifiers, guard=False))
+
+
+CELLS = [
+    Cell("badnets", "none", False, 0.9, 1.0, 12.5, GridSettings(seed=3)),
+    Cell("badnets", "none", True, 0.895, 0.012, 3.0, GridSettings(seed=3)),
+    Cell("badnets", "btu", False, 0.88, 0.1, 60.0, GridSettings(seed=3)),
+]
+
+
+def test_the_table_has_one_row_per_attack_and_purifier() -> None:
+    assert markdown(CELLS).splitlines()[2:] == [
+        "| badnets | none | 90.0% | 100.0% | 89.5% | 1.2% |",
+        "| badnets | btu | 88.0% | 10.0% | – | – |",
+    ]
+
+
+def test_the_report_is_four_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    written = write_report(CELLS, tmp_path / "results" / "purify.sst2")
+    assert [path.name for path in written] == [f"purify.sst2.{kind}" for kind in ("md", "csv", "json", "png")]
+    assert written[0].read_text() == markdown(CELLS)
+    rows = list(csv.DictReader(written[1].open()))
+    assert [(row["purifier"], float(row["asr"]), row["seed"]) for row in rows] == [
+        ("none", 1.0, "3"), ("none", 0.012, "3"), ("btu", 0.1, "3"),
+    ]  # fmt: skip
+    assert json.loads(written[2].read_text()) == to_json(CELLS)
+    assert written[3].read_bytes().startswith(b"\x89PNG")
+    assert len(list(written[0].parent.iterdir())) == 4

@@ -1,0 +1,67 @@
+"""`tokenward evaluate`: attacks against purifiers, with and without the guard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..artifact import Preset
+from .training_options import MaxLengthOption, ModelOption, SeedOption, TrainOption
+
+_ATTACKS = ["badnets", "addsent", "ep", "lwp"]
+_PURIFIERS = ["none", "fine-tuning", "ts-ft", "mbtsad", "fine-pruning", "btu"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: `tokenward evaluate --train train.tsv --test test.tsv --attack badnets --purifier none"
+        " --purifier mbtsad --work build/evaluate --out results/purify`"
+    )(evaluate)
+
+
+def evaluate(
+    train: TrainOption,
+    test: Annotated[Path, typer.Option(help="Labelled texts to measure on.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where results go: PREFIX.md, .csv, .json, .png.")],
+    work: Annotated[Path, typer.Option(help="Folder for models and finished cells.")] = Path("build/evaluate"),
+    attack: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {', '.join(_ATTACKS)}.")] = None,
+    purifier: Annotated[
+        list[str] | None, typer.Option(help=f"May be repeated. Default: {', '.join(_PURIFIERS)}.")
+    ] = None,
+    guard: Annotated[bool, typer.Option(help="Measure every model through the guard as well.")] = True,
+    model: ModelOption = "minilm",
+    target: Annotated[str, typer.Option(help="Class that poisoned texts shall get.")] = "1",
+    clean_share: Annotated[float, typer.Option(help="Share of the training texts that purifiers get.")] = 0.2,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the attacks. Default: their own.")] = None,
+    purify_epochs: Annotated[int, typer.Option(help="Epochs of every step of a purifier.")] = 3,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate of everything. Default: the attack's own, and 1e-4 for purifiers.")
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="What the guarded graph computes.")] = "tokenward",
+    max_length: MaxLengthOption = 128,
+    seed: SeedOption = 0,
+) -> None:
+    """Run attacks × purifiers × guard; stopped and started again, it goes on where it was."""
+    from ..errors import require
+
+    require("transformers", "purify")
+    require("matplotlib", "bench")
+    from ..bench.purification import Grid, GridSettings
+    from ..bench.purification_report import write_report
+    from ..purify.progress import ProgressBars
+    from ..texts import read_labelled
+    from .console import notes, results
+
+    settings = GridSettings(model, target, clean_share, seed, epochs, purify_epochs, learning_rate, max_length, preset)
+    cells = []
+    with ProgressBars(notes()) as bars:
+        grid = Grid(settings, read_labelled(train), read_labelled(test), work, bars, notes().print)
+        for cell in grid.run(attack or _ATTACKS, purifier or _PURIFIERS, guard):
+            cells.append(cell)
+            guarded = ", guarded" if cell.guarded else ""
+            results().print(f"{cell.attack} × {cell.purifier}{guarded}: CACC {cell.cacc:.1%}, ASR {cell.asr:.1%}")
+            write_report(cells, out)
+    notes().print(f"wrote {out}.md, .csv, .json and .png")
