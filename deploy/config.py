@@ -73,7 +73,9 @@ def guard_config(settings: TritonSettings, classes: int) -> Any:
         ),
         instance_group=[_instances(settings, 0)],
         version_policy=_latest(),
-        response_cache=pb.ModelResponseCache(enable=settings.response_cache),
+        # Never on: its key leaves request parameters such as the mode out, and it keeps refusals as empty answers
+        # (both seen on server 2.51).
+        response_cache=pb.ModelResponseCache(enable=False),
     )
     for key, value in _parameters(settings).items():
         config.parameters[key].string_value = value
@@ -107,7 +109,6 @@ def _parameters(settings: TritonSettings) -> dict[str, str]:
         "mode": settings.mode,
         "fallback": settings.fallback,
         "max_text_bytes": str(settings.max_text_bytes),
-        "fixed_mode": str(settings.response_cache).lower(),
     }
     if settings.self_contained:
         return parameters | {"threads": str(settings.threads)}

@@ -15,7 +15,10 @@ from ..errors import InputError, require
 from .dashboard import dashboard
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+# What the container's Python 3.10 can install.
 NUMPY = "1.26.4"
+ONNXRUNTIME = "1.23.2"
 
 # Registry (with port), path, tag and digest, as Docker reads them.
 _IMAGE = re.compile(
@@ -99,7 +102,7 @@ def _about(repository: Path) -> dict[str, Any]:
         raise InputError(f"'{repository}' has no guarded model: write one with 'tokenward deploy triton'")
     packages = [f"numpy=={NUMPY}", f"tokenizers=={version('tokenizers')}"]
     if any("graph" not in config.parameters for config in guarded.values()):
-        packages.append(f"onnxruntime=={version('onnxruntime')}")
+        packages.append(f"onnxruntime=={ONNXRUNTIME}")
     return {
         "repository": str(repository.resolve()),
         "models": list(guarded),

@@ -31,8 +31,6 @@ class TritonSettings:
         mode: what requests get that do not say a mode.
         fallback: what happens to a suspicious text when the budget for second looks is spent.
         max_text_bytes: longer texts are refused; models read far less.
-        response_cache: let Triton remember answers. Its key leaves request parameters out, so the deployed mode is
-            then the only one served.
     """
 
     name: str
@@ -48,7 +46,6 @@ class TritonSettings:
     mode: Mode = "enforce"
     fallback: Fallback = "repair"
     max_text_bytes: int = 65_536
-    response_cache: bool = False
 
     def __post_init__(self) -> None:
         """Check every field.

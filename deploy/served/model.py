@@ -45,7 +45,6 @@ class TritonPythonModel:
         self._guard = Guard(artifact, self._rows, options)
         self._metrics = Metrics(args["model_name"])
         self._default = parameters["mode"]
-        self._fixed_mode = parameters["fixed_mode"] == "true"
         self._max_text_bytes = int(parameters["max_text_bytes"])
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -69,8 +68,6 @@ class TritonPythonModel:
 
     def _read(self, request: Any) -> tuple[RequestOptions, list[str]]:
         options = options_of(json.loads(request.parameters() or "{}"), self._default)
-        if self._fixed_mode and options != RequestOptions(self._default):
-            raise InputError(f"this deployment caches answers, so it serves mode {self._default} without options only")
         values = pb_utils.get_input_tensor_by_name(request, INPUT.name).as_numpy()
         for row, value in enumerate(values.reshape(-1)):
             if len(value) > self._max_text_bytes:

@@ -72,10 +72,9 @@ def test_every_choice_reaches_the_guards_configuration(tmp_path: Path):
         mode="monitor",
         fallback="block",
         max_text_bytes=10,
-        response_cache=True,
     )
     config = reread(guard_config(chosen, 2), tmp_path)
-    assert (config.max_batch_size, config.instance_group[0].count, config.response_cache.enable) == (8, 2, True)
+    assert (config.max_batch_size, config.instance_group[0].count, config.response_cache.enable) == (8, 2, False)
     batching = config.dynamic_batching
     assert batching.max_queue_delay_microseconds == 77
     policy = batching.default_queue_policy
@@ -85,7 +84,6 @@ def test_every_choice_reaches_the_guards_configuration(tmp_path: Path):
         "mode": "monitor",
         "fallback": "block",
         "max_text_bytes": "10",
-        "fixed_mode": "true",
         "graph": "guard_graph",
     }
     assert config.version_policy.latest.num_versions == 1

@@ -44,9 +44,6 @@ def triton(
     mode: Annotated[Mode, typer.Option(help="What requests get that do not say a mode.")] = "enforce",
     fallback: Annotated[Fallback, typer.Option(help="What happens when second looks cost too much.")] = "repair",
     max_text_bytes: Annotated[int, typer.Option(help="Refuse longer texts.")] = 65_536,
-    response_cache: Annotated[
-        bool, typer.Option("--response-cache", help="Let Triton remember answers; the mode is then fixed.")
-    ] = False,
 ) -> None:
     """Write the artifact as models of a Triton model repository."""
     from ..deploy.repository import write_repository
@@ -67,7 +64,6 @@ def triton(
         "mode": mode,
         "fallback": fallback,
         "max_text_bytes": max_text_bytes,
-        "response_cache": response_cache,
     }
     written = write_repository(artifact, out, TritonSettings(**chosen))
     console = results()
