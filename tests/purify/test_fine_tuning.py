@@ -1,0 +1,46 @@
+"""Plain fine-tuning writes a whole checkpoint after every epoch, and keeps it when training breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tokenward.errors import InputError
+from tokenward.purify.checkpoint import load_classifier
+from tokenward.purify.fine_tuning import fine_tune
+from tokenward.purify.training import TrainingError, TrainingSettings
+from tokenward.texts import LabelledTexts
+
+Texts = Callable[[int, int], LabelledTexts]
+
+
+def test_a_checkpoint_after_every_epoch(
+    tiny_encoder: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    seen: list[bool] = []
+    fine_tune(
+        tiny_encoder, labelled_texts(64, 1), out, replace(quick, epochs=2), 0, lambda *_: seen.append(out.exists())
+    )
+    assert seen == [False, False, True, True]
+    assert load_classifier(out).id2label == {0: "bad", 1: "good"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_last_finished_epoch_is_kept_when_the_loss_breaks(
+    tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path
+) -> None:
+    # One step an epoch: the first epoch's loss is fine, its step ruins the weights, the second epoch sees it.
+    ruinous = TrainingSettings(epochs=3, batch_size=64, learning_rate=1e30, max_length=40)
+    with pytest.raises(TrainingError, match="the checkpoint of epoch 1 is kept"):
+        fine_tune(tiny_encoder, labelled_texts(64, 1), tmp_path / "out", ruinous, 0)
+    load_classifier(tmp_path / "out")
+
+
+def test_labels_the_model_does_not_know(classifier_dir: Path, quick: TrainingSettings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="label 'fine' is unknown"):
+        fine_tune(classifier_dir, LabelledTexts(("x",), (0,), ("fine",)), tmp_path / "out", quick, 0)
+    assert list(tmp_path.iterdir()) == []
