@@ -19,6 +19,12 @@ from torch import Tensor, nn
 from ..errors import ExportError, InputError, require
 
 OPSET = 20
+
+# Model types with a parity test of their own. Others are exported, too, and validated like any export.
+FAMILIES = (
+    *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra"),
+    *("deberta", "deberta-v2", "mpnet", "modernbert", "gpt2"),
+)
 _EXAMPLE = (3, 11)  # an odd shape: a dimension baked in by mistake cannot equal one of the model's
 
 

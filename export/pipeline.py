@@ -23,7 +23,7 @@ from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
 from .checkpoint import class_names, purification, read_config, write_config, write_tokenizer
 from .discovery import Hints, Layout, discover
-from .forward import export_forward, load_source
+from .forward import FAMILIES, export_forward, load_source
 from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
 from .half import to_half
 from .onnx_source import read_onnx
@@ -163,7 +163,8 @@ def _write(
     model = origin.model
     layout = discover(model.graph, hints)
     if watch.found is not None:
-        watch.found(layout.describe())
+        tested = origin.family in FAMILIES
+        watch.found({"family": origin.family if tested else f"{origin.family} (not tested before)", **layout.describe()})
     chosen = plan(settings, len(layout.attention))
     labels = class_names(origin.config, layout.classes, settings.labels)
     max_tokens = _max_tokens(settings, origin.max_tokens)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from tokenward.errors import ExportError, InputError
+from tokenward.export.forward import export_forward, load_source, max_positions
+
+
+def copy_without(folder: Path, target: Path, *names: str) -> Path:
+    shutil.copytree(folder, target)
+    for name in names:
+        (target / name).unlink()
+    return target
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_graph_equals_the_model_at_other_shapes(tiny) -> None:
+    model = tiny("bert")
+    session = onnxruntime.InferenceSession(model.path)
+    rng = np.random.default_rng(0)
+    for batch, sequence in ((1, 1), (1, 7), (5, 64)):
+        ids = rng.integers(4, 100, (batch, sequence))
+        mask = np.ones_like(ids)
+        mask[-1, sequence // 2 + 1 :] = 0
+        got = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+        with torch.no_grad():
+            expected = model.source.module(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).logits
+        np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_token_types_become_an_input_that_matters(tiny, tmp_path: Path) -> None:
+    model = tiny("bert")
+    import onnx_ir as ir
+
+    ir.save(export_forward(model.source, token_type_ids=True), tmp_path / "typed.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "typed.onnx")
+    ids = np.arange(10, 20)[None]
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    first = session.run(["logits"], feed)[0]
+    feed["token_type_ids"] = np.ones_like(ids)
+    second = session.run(["logits"], feed)[0]
+    assert np.abs(first - second).max() > 1e-3
+    with torch.no_grad():
+        expected = model.source.module(**{name: torch.tensor(array) for name, array in feed.items()}).logits
+    np.testing.assert_allclose(second, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_token_types_refuses_them(tiny) -> None:
+    with pytest.raises(ExportError, match="distilbert models take no token_type_ids"):
+        export_forward(tiny("distilbert").source, token_type_ids=True)
+
+
+def test_positions_that_roberta_never_reaches_do_not_count(tiny) -> None:
+    assert max_positions(tiny("bert").source.module) == 64
+    assert tiny("roberta").source.max_tokens == 62
+
+
+def test_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a folder with config.json and model.safetensors"):
+        load_source(tmp_path)
+
+
+def test_refuses_pickled_weights_and_says_how_to_convert(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m", "model.safetensors")
+    with pytest.raises(InputError, match=r"expected model\.safetensors"):
+        load_source(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
+    with pytest.raises(InputError, match="save_pretrained"):
+        load_source(folder)
+
+
+def test_refuses_what_is_not_a_sequence_classifier(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    change_config(folder, architectures=["BertForMaskedLM"])
+    with pytest.raises(InputError, match="not a sequence classifier: config.json names BertForMaskedLM"):
+        load_source(folder)
+
+
+@pytest.mark.parametrize("kind", ["regression", "multi_label_classification"])
+def test_refuses_answers_that_are_not_one_label(tiny, tmp_path: Path, kind: str) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    change_config(folder, problem_type=kind)
+    with pytest.raises(InputError, match="expected one label out of several classes"):
+        load_source(folder)
+
+
+def test_refuses_a_head_that_was_never_trained(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"no weights for classifier\.weight"):
+        load_source(folder)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"model_type": "no such family", "architectures": ["XForSequenceClassification"]}']
+)
+def test_an_unreadable_configuration_is_one_line(tiny, tmp_path: Path, content: str) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    (folder / "config.json").write_text(content)
+    with pytest.raises(InputError) as raised:
+        load_source(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_half_precision_checkpoints_are_traced_in_single(tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    transformers.AutoModelForSequenceClassification.from_pretrained(
+        tiny("bert").folder, dtype=torch.bfloat16
+    ).save_pretrained(folder)
+    assert next(load_source(folder).module.parameters()).dtype == torch.float32
