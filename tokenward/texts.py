@@ -274,5 +274,5 @@ def _choose_columns(
     rest = [column for column in columns if column != label]
     text = next((c for c in TEXT_COLUMNS if c in rest), rest[0] if len(rest) == 1 else None)
     if text is None:
-        raise InputError(f"{where}: cannot tell which column holds the text: name it (text column)")
+        raise InputError(f"{where}: cannot tell which column holds the text: name it 'text' in the header")
     return text, label
