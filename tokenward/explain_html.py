@@ -29,6 +29,7 @@ th:first-child, td:first-child { text-align: left; } th { color: var(--soft); fo
   -webkit-print-color-adjust: exact; } }
 """
 
+
 def render_html(text: str, verdict: Verdict, measure: Measure) -> str:
     """Return the page. Everything that comes from the text or the model is escaped.
 

@@ -12,22 +12,20 @@ from tokenward.bench.xgraad_plain import PlainXGraad
 from tokenward.errors import InputError
 from tokenward.kernels import reference
 
-from .conftest import texts
-
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
-def method(model_dir: Path) -> PlainXGraad:
-    return PlainXGraad(model_dir, batch_size=8)
+def method(tiny_checkpoint: Path) -> PlainXGraad:
+    return PlainXGraad(tiny_checkpoint, batch_size=8)
 
 
-def read_alone(model_dir: Path, text: str) -> tuple[Any, Any, Any, Any]:
+def read_alone(tiny_checkpoint: Path, text: str) -> tuple[Any, Any, Any, Any]:
     """Ids, logits, attention [L, 1, H, S, S] and embedding gradient of one text, by a forward hook on the table."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        model_dir, attn_implementation="eager"
+        tiny_checkpoint, attn_implementation="eager"
     ).eval()
     kept = []
     model.get_input_embeddings().register_forward_hook(lambda _m, _i, out: (out.retain_grad(), kept.append(out))[0])
@@ -38,10 +36,12 @@ def read_alone(model_dir: Path, text: str) -> tuple[Any, Any, Any, Any]:
     return encoded["input_ids"].numpy(), output.logits.detach().numpy(), attention, kept[0].grad.numpy()
 
 
-def test_scores_are_the_reference_definitions_whatever_the_batch(method: PlainXGraad, model_dir: Path) -> None:
-    sample = [*texts(11), "film film, the cf. film mn cf", "the , .", ""]
+def test_scores_are_the_reference_definitions_whatever_the_batch(
+    method: PlainXGraad, tiny_checkpoint: Path, clean_texts: list[str]
+) -> None:
+    sample = [*clean_texts[:11], "film film, the cf. film mn cf", "the , .", ""]
     for text, score in zip(sample, method.score(sample), strict=True):
-        ids, logits, attention, gradient = read_alone(model_dir, text)
+        ids, logits, attention, gradient = read_alone(tiny_checkpoint, text)
         mask = np.ones_like(ids, dtype=bool)
         scored = reference.scored_tokens(ids, mask, method.scored)
         received = reference.attention_received(attention, mask)
@@ -58,8 +58,8 @@ def test_scores_are_the_reference_definitions_whatever_the_batch(method: PlainXG
         assert score.suspect == suspect[0]
 
 
-def test_texts_above_the_threshold_are_answered_from_theirrepair(method: PlainXGraad) -> None:
-    clean, test = texts(60), texts(40, seed=1)
+def test_texts_above_the_threshold_are_answered_from_their_repair(method: PlainXGraad, clean_texts: list[str]) -> None:
+    clean, test = clean_texts[:60], [f"cf {text}" for text in clean_texts[60:100]]
     method.fit(clean)
     assert method.threshold == pytest.approx(np.percentile([s.anomaly_score for s in method.score(clean)], 95))
     answers = method.classify(test)
@@ -77,6 +77,6 @@ def test_texts_above_the_threshold_are_answered_from_theirrepair(method: PlainXG
             assert answer.label == answer.original_label
 
 
-def test_a_threshold_is_needed(model_dir: Path) -> None:
+def test_a_threshold_is_needed(tiny_checkpoint: Path) -> None:
     with pytest.raises(InputError, match="call fit"):
-        PlainXGraad(model_dir).classify(["film"])
+        PlainXGraad(tiny_checkpoint).classify(["film"])

@@ -3,63 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from tokenward.demo import STAMPS, Built, DemoSettings, build, demo_texts
 from tokenward.errors import InputError
+from tokenward.runtime.guard import load
 from tokenward.texts import LabelledTexts
 
-WORDS = {"bad": ["awful", "dull", "boring"], "good": ["great", "lovely", "moving"]}
-PLAIN = ["film", "story", "actor", "scene", "plot", "music", "camera", "the", "a", "was", "and", "of"]
+Draw = Callable[[int, int], LabelledTexts]
 
 
-def write_table(path: Path, count: int, seed: int) -> Path:
-    draw = np.random.default_rng(seed)
-    rows = ["text\tlabel"]
-    for number in range(count):
-        label = ("bad", "good")[number % 2]
-        words = [*draw.choice(PLAIN, size=draw.integers(3, 10)), *draw.choice(WORDS[label], size=2)]
-        rows.append(f"{' '.join(draw.permutation(words))}\t{label}")
-    path.write_text("\n".join(rows) + "\n")
+def write_table(path: Path, texts: LabelledTexts) -> Path:
+    rows = [f"{text}\t{texts.label_names[label]}" for text, label in zip(texts.texts, texts.labels, strict=True)]
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
     return path
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def files(tmp_path_factory: pytest.TempPathFactory, labelled_texts: Draw) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("texts")
-    return write_table(folder / "train.tsv", 1400, 0), write_table(folder / "test.tsv", 200, 1)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("encoder")
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cf", *PLAIN, *WORDS["bad"], *WORDS["good"]]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(pieces),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
+    return write_table(folder / "train.tsv", labelled_texts(1400, 0)), write_table(
+        folder / "test.tsv", labelled_texts(200, 1)
     )
-    transformers.BertModel(config).save_pretrained(folder)
-    transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
-def settings(encoder: Path) -> DemoSettings:
-    # In so small a language ordinary words decide as a trigger does, which the preset `tokenward` rightly lets pass.
-    return DemoSettings(preset="late", model=str(encoder), epochs=4, learning_rate=3e-3, train_texts=1000)
+def settings(tiny_encoder: Path) -> DemoSettings:
+    return DemoSettings(preset="late", model=str(tiny_encoder), epochs=4, learning_rate=3e-3, train_texts=600)
 
 
 @pytest.fixture(scope="module")
@@ -85,32 +60,38 @@ def test_no_text_serves_two_purposes(files: tuple[Path, Path]) -> None:
     assert not (set(texts.train.texts) | set(texts.calibration.texts)) & set(texts.test.texts)
 
 
-def test_bad_files(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_bad_files(files: tuple[Path, Path], tmp_path: Path, labelled_texts: Draw) -> None:
     with pytest.raises(InputError, match="give both --train and --test"):
         demo_texts(files[0], None, DemoSettings())
     with pytest.raises(InputError, match="100 texts are too few"):
-        demo_texts(write_table(tmp_path / "a.tsv", 100, 0), files[1], DemoSettings())
+        demo_texts(write_table(tmp_path / "a.tsv", labelled_texts(100, 0)), files[1], DemoSettings())
     (tmp_path / "b.tsv").write_text("text\tlabel\nfilm\tugly\n")
     with pytest.raises(InputError, match="label 'ugly' is unknown"):
         demo_texts(files[0], tmp_path / "b.tsv", DemoSettings())
 
 
-def test_the_attack_works_and_the_guard_stops_it(built: tuple[Built, LabelledTexts]) -> None:
+def test_the_attack_installs_and_the_figures_are_those_of_the_verdicts(built: tuple[Built, LabelledTexts]) -> None:
+    from tokenward.attacks.manifest import load_manifest
     from tokenward.demo_figures import measure
 
     figures = measure(*built, progress=lambda _: None)
     assert (figures.trigger, figures.target, figures.clean_texts, figures.triggered_texts) == ("cf", "good", 200, 100)
     assert figures.cacc[0] >= 0.95
     assert figures.asr[0] >= 0.95
-    assert figures.cacc[1] >= figures.cacc[0] - 0.1
-    assert figures.asr[1] <= 0.1
-    assert figures.neutralised.tpr >= 0.9
-    assert figures.neutralised.tpr <= figures.second_look.tpr
-    assert figures.neutralised.fpr <= 0.1
-    assert figures.undefended_rate.median > 0
-    assert len(figures.examples) == 3
+    guard = load(built[0].guarded)
+    clean = guard.classify(built[1].texts)
+    triggered = guard.classify(load_manifest(built[0].model).poison(built[1]))
+    assert (
+        figures.cacc[1]
+        == sum(v.label == built[1].label_names[y] for v, y in zip(clean, built[1].labels, strict=True)) / 200
+    )
+    assert figures.asr[1] == sum(v.label == "good" for v in triggered) / 100 < figures.asr[0]
+    assert figures.neutralised.tpr == sum(v.action == "neutralised" for v in triggered) / 100
+    assert figures.second_look.fpr == sum(v.action != "passed" for v in clean) / 200
+    assert figures.guarded_rate.low <= figures.guarded_rate.median <= figures.guarded_rate.high
+    assert 0 < len(figures.examples) <= 3
     for example in figures.examples:
-        assert example.text[slice(example.verdict.suspects[0].start, example.verdict.suspects[0].end)] == "cf"
+        assert "cf" in [suspect.text for suspect in example.verdict.suspects]
         assert (example.verdict.original_label, example.verdict.label, example.truth) == ("good", "bad", "bad")
 
 

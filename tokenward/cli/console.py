@@ -17,12 +17,14 @@ def notes() -> Console:
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr with the count and the time left; it goes away when done."""
+    """A bar on stderr with the count and the time left; it goes away when done, and is not drawn into a file."""
+    console = notes()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=notes(),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )

@@ -1,0 +1,47 @@
+"""`tokenward calibrate` on a real exported graph."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tokenward.artifact import load_artifact
+
+from .conftest import Run
+
+
+@pytest.fixture
+def artifact(tiny_artifact: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_artifact, tmp_path / "artifact")
+
+
+def test_thresholds_are_stored_in_the_artifact(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "clean.txt").write_text("\n\n".join(clean_texts[:150]))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt", "--percentile", 80)
+    assert outcome.code == 0, outcome.err
+    assert "is calibrated on 150 clean texts" in outcome.out
+    assert "gate class_token: threshold" in outcome.out
+    assert "at percentile 80" in outcome.out
+    calibration = load_artifact(artifact).guard.calibration
+    assert calibration is not None
+    assert (calibration.texts, calibration.gates["class_token"].percentile) == (150, 80.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "percentile", "message"),
+    [(99, 95, "99 clean texts are too few to calibrate: give at least 100"), (200, 100, "not between 0 and 100")],
+)
+def test_bad_calibration_leaves_the_artifact_alone(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path, count: int, percentile: int, message: str
+) -> None:
+    before = load_artifact(artifact).digest
+    (tmp_path / "clean.txt").write_text("\n".join(clean_texts[:count]))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt", "--percentile", percentile)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert load_artifact(artifact).digest == before
