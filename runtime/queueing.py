@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 from .tokenization import Encoding
 
-# A batch is padded to its longest text: lengths may differ by a quarter, or by this many tokens where texts are short.
-SLACK_TOKENS = 16
+# What starting the model costs, in tokens (a small encoder on two cores: 5 ms, and 0.19 ms a token).
+START_TOKENS = 26
 
 
 class Owner(Protocol):
@@ -47,9 +47,10 @@ class Entry(Generic[OwnerT]):
 class BatchQueue(Generic[OwnerT]):
     """Entries waiting for the engine; equal texts become one entry, so that a burst of them is read once.
 
-    The next batch is built around the most pressing entry, with others of like length. An entry presses more the
-    earlier it arrived, and a text of n tokens lets those pass that arrive up to ``n × patience`` later: short texts
-    do not wait behind long ones, and no text waits for ever.
+    The next batch is built around the most pressing entry. An entry presses more the earlier it arrived, and a text of
+    n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones, and no
+    text waits for ever. Its neighbours by length join while that makes the batch cheaper per token of text,
+    ``(longest × count + START_TOKENS) / tokens``: padding is paid for, and so is starting the model once more.
 
     Args:
         token_budget: most padded tokens in a batch, ``longest × count``; a longer text gets a batch of its own.
@@ -100,21 +101,30 @@ class BatchQueue(Generic[OwnerT]):
         return batch
 
     def _next(self) -> tuple[list[Entry[OwnerT]], bool]:
-        """The next batch, most pressing first, and whether it is full."""
-        ranked = sorted(self._entries.values(), key=self._pressing)
-        anchor = len(ranked[0].encoding)
-        slack = max(SLACK_TOKENS, anchor // 4)
-        batch: list[Entry[OwnerT]] = []
-        longest = 0
-        for entry in ranked:
-            length = len(entry.encoding)
-            if entry.gate != ranked[0].gate or abs(length - anchor) > slack:
-                continue
-            if batch and max(longest, length) * (len(batch) + 1) > self.token_budget:
-                return batch, True
-            batch.append(entry)
-            longest = max(longest, length)
-        return batch, longest * (len(batch) + 1) > self.token_budget
+        """The next batch, the most pressing entry first, and whether it is full."""
+        anchor = min(self._entries.values(), key=self._pressing)
+        line = [entry for entry in self._entries.values() if entry.gate == anchor.gate]
+        line.sort(key=lambda entry: len(entry.encoding))
+        first = last = line.index(anchor)
+        tokens = padded = len(anchor.encoding)
+        while True:
+            joins = []
+            for place in {max(first - 1, 0), min(last + 1, len(line) - 1)} - {first, last}:
+                length = len(line[place].encoding)
+                wider = len(line[max(last, place)].encoding) * (last - first + 2)
+                if wider <= self.token_budget:
+                    joins.append((_cost(wider, tokens + length), place, wider, length))
+            if not joins or min(joins)[0] > _cost(padded, tokens):
+                break
+            _, place, padded, length = min(joins)
+            first, last, tokens = min(first, place), max(last, place), tokens + length
+        batch = [anchor, *(entry for entry in line[first : last + 1] if entry is not anchor)]
+        return batch, len(line[last].encoding) * (len(batch) + 1) > self.token_budget
 
     def _pressing(self, entry: Entry[OwnerT]) -> tuple[bool, float]:
         return not entry.urgent, entry.arrived + self.patience * len(entry.encoding)
+
+
+def _cost(padded: int, tokens: int) -> float:
+    """Of a batch, per token of text in it."""
+    return (padded + START_TOKENS) / tokens

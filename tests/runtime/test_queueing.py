@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenward.runtime.queueing import SLACK_TOKENS, BatchQueue, Entry
+from tokenward.runtime.queueing import START_TOKENS, BatchQueue, Entry
 from tokenward.runtime.tokenization import Encoding
 
 
@@ -19,7 +19,7 @@ class Caller:
 
 def entry(length: int, arrived: float = 0.0, urgent: bool = False, gate: float = math.inf, text: str = "") -> Entry:
     line = np.zeros(length, dtype=np.int64)
-    encoding = Encoding(line, line, line, line, line.astype(bool), False)
+    encoding = Encoding(line, line, line, line, truncated=False)
     return Entry(text or f"{length} {arrived} {gate}", encoding, gate, urgent, arrived, [Caller()])
 
 
@@ -46,8 +46,9 @@ def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
     for batch in batches:
         lengths = [len(e.encoding) for e in batch]
         assert len(batch) == 1 or max(lengths) * len(batch) <= budget
-        assert max(lengths) - min(lengths) <= 2 * max(SLACK_TOKENS, max(lengths) // 4)
         assert len({e.gate for e in batch}) == 1
+        cost = (max(lengths) * len(batch) + START_TOKENS) / sum(lengths)
+        assert cost <= 1 + START_TOKENS / lengths[0] + 1e-9  # never dearer than the most pressing entry alone
 
 
 @given(entries, st.integers(1, 600))
@@ -65,6 +66,12 @@ def test_a_short_text_passes_a_long_one_but_not_for_ever():
     queue = BatchQueue(10, 0.0, patience=0.001)
     queue.put([long, soon, late])
     assert [batch[0] for batch in drain(queue)] == [soon, long, late]
+
+
+def test_like_lengths_share_a_batch_and_unlike_ones_do_not():
+    queue = BatchQueue(1024, 0.0)
+    queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 180, 22, 24, 175, 21]))
+    assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[20, 21, 22, 24], [175, 180]]
 
 
 def test_equal_texts_become_one_entry():
