@@ -22,8 +22,9 @@ p { margin: .4rem 0; } .soft { color: var(--soft); } .alarm { color: var(--alarm
 .text span { border-radius: .2rem; padding: .1rem 0; }
 .text .suspect { outline: 2px solid var(--alarm); outline-offset: 1px; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { text-align: right; padding: .2rem .5rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 500; }
+th, td { text-align: right; padding: .2rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th { color: var(--soft); font-weight: 500; }
 .wide { overflow-x: auto; } meter { width: 9rem; vertical-align: middle; }
 @media print { body { margin: 0; max-width: none; } .text span { print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } }

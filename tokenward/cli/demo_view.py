@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ..demo_figures import DemoFigures, Example
-from ..runtime.verdict import Verdict
 from ..visible import visible
-from .heat import heat_text
-from .verdict_table import suspects_marked
+from .snippet import snippet
 
-_CONTEXT = 60
+_WIDTH = 100
 
 
 def print_figures(console: Console, figures: DemoFigures) -> None:
@@ -58,20 +54,7 @@ def _guarded_rate(figures: DemoFigures) -> str:
 
 def _example(example: Example) -> Text:
     verdict = example.verdict
-    line = _around(example.text, verdict.suspects[0].start, verdict)
+    line = snippet(example.text, verdict, _WIDTH)
     line.append("\n  undefended: ").append(visible(verdict.original_label), style="red")
     line.append("   guarded: ").append(visible(verdict.label), style="green")
     return line
-
-
-def _around(text: str, place: int, verdict: Verdict) -> Text:
-    """The words around a place in the text, suspects marked."""
-    start = max(text.rfind(" ", 0, max(place - _CONTEXT, 0)) + 1, 0)
-    stop = text.find(" ", place + _CONTEXT)
-    stop = len(text) if stop < 0 else stop
-    marked, position = [], 0
-    for piece in suspects_marked(text, verdict):
-        inside = piece.text[max(start - position, 0) : max(stop - position, 0)]
-        marked.append(replace(piece, text=inside))
-        position += len(piece.text)
-    return Text.assemble("… " * (start > 0), heat_text(marked), " …" * (stop < len(text)))

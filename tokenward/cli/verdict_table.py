@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..explain import Measure, Piece, pieces
+from ..explain import Measure, pieces
 from ..runtime.verdict import Action, Verdict
 from ..visible import visible
 from .heat import heat_text
+from .snippet import snippet
 
 COLOURS: dict[Action, str] = {
     "passed": "green",
@@ -58,8 +58,8 @@ class VerdictTable:
         if self._measure:
             shown = heat_text(pieces(text, verdict, self._measure))
         else:
-            shown = heat_text(suspects_marked(text, verdict))
-            shown.truncate(self._text_width, overflow="ellipsis")
+            shown = snippet(text, verdict, self._text_width)
+            shown.truncate(self._text_width, overflow="ellipsis")  # escapes and wide characters take more room
         return (
             Text(visible(verdict.label)),
             Text(f"{verdict.score:.1%}"),
@@ -67,9 +67,3 @@ class VerdictTable:
             Text(score),
             shown,
         )
-
-
-def suspects_marked(text: str, verdict: Verdict) -> list[Piece]:
-    """The text cut at its suspects, without heat."""
-    cuts = sorted({0, len(text), *(cut for s in verdict.suspects for cut in (s.start, s.end))})
-    return [Piece(text[a:b], None, any(s.start <= a < s.end for s in verdict.suspects)) for a, b in pairwise(cuts)]
