@@ -20,7 +20,6 @@ from .token_scores import TokenScores
 
 T = TypeVar("T")
 
-TOKENS = 1024  # padded tokens up to which a graph is worth its memory
 GRAPHS = 48  # shapes that are kept
 _WARM_UPS = 2  # kernels are compiled and libraries choose their algorithms before the recording
 
@@ -46,15 +45,9 @@ class Recordings:
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._kept: OrderedDict[tuple[int, int, bool], _Recording] = OrderedDict()
 
-    @staticmethod
-    def takes(texts: int, width: int) -> bool:
-        """Whether a batch is small enough."""
-        shape = _padded_shape(texts, width)
-        return shape[0] * shape[1] <= TOKENS
-
     def run(self, ids: NDArray[Any], positions: NDArray[Any], mask: NDArray[np.bool_], gradient: bool) -> Found:
         """Run a padded batch [B, S]; per-row results are those of its real tokens, texts end to end."""
-        shape = _padded_shape(*mask.shape)
+        shape = padded_shape(*mask.shape)
         inputs, repeat = self._recording((*shape, gradient))
         real = np.zeros(shape, np.bool_)
         real[: len(mask), : mask.shape[1]] = mask
@@ -116,6 +109,6 @@ def capture(computation: Callable[[], T], device: torch.device, pool: Any) -> Ca
     return repeat
 
 
-def _padded_shape(texts: int, width: int) -> tuple[int, int]:
-    """Texts to a power of two, tokens to a multiple of 32."""
-    return 1 << (texts - 1).bit_length(), -(-width // 32) * 32
+def padded_shape(texts: int, width: int) -> tuple[int, int]:
+    """The recorded shape: texts to a power of two up to 8 and to a multiple of 8 above, tokens to a multiple of 32."""
+    return 1 << (texts - 1).bit_length() if texts <= 8 else -(-texts // 8) * 8, -(-width // 32) * 32

@@ -172,7 +172,7 @@ class Encoder:
     def backward(self, trace: Trace, d_class: Tensor, choice: Choice, layer: int, count: Collection[int]) -> Tensor:
         """Gradient at the input of ``layer`` (0: at the word embeddings) of the chosen texts, [N', width].
 
-        It comes multiplied by ``gradient_scale``.
+        It comes multiplied by ``gradient_scale``. What ``trace`` keeps of the layers is used up.
 
         Args:
             d_class: gradient of ``trace.class_hidden`` for the chosen texts, [B', hidden] float32.
@@ -196,7 +196,7 @@ class Encoder:
         self, index: int, trace: Trace, gradient: Tensor, past: Tensor | None, choice: Choice, count: bool
     ) -> tuple[Tensor, Tensor]:
         """From the gradient of a layer's output to that of its input, as the two paths that are still to be added."""
-        layer, kept = self.weights.layers[index], trace.layers[index]
+        layer, kept = self.weights.layers[index], trace.layers.pop(index)
         d_s1 = _feed_forward_backward(layer, kept, gradient, past, choice.rows)
         d_qkv = d_s1.new_empty(len(d_s1), 3, *self._heads)
         received = trace.received if count else torch.empty_like(trace.received)
@@ -207,7 +207,7 @@ class Encoder:
         return d_qkv.flatten(1) @ layer.qkv.weight, d_s1
 
     def _class_layer_backward(self, trace: Trace, gradient: Tensor, choice: Choice) -> Tensor:
-        layer, kept = self.weights.layers[-1], trace.layers[self._last]
+        layer, kept = self.weights.layers[-1], trace.layers.pop(self._last)
         d_s1 = _feed_forward_backward(layer, kept, gradient, None, choice.numbers.int())
         query, key_value = layer.qkv.split(d_s1.shape[1])
         d_q = d_s1.new_empty(len(d_s1), *self._heads)

@@ -6,8 +6,8 @@ costs nothing; a batch is cut into chunks, so memory is bounded whatever its siz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeAlias
@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from ..artifact import Artifact, weights_sha256
 from ..errors import ArtifactError, EngineError
 from ..kernels import reference
-from ..kernels.capture import Recordings
+from ..kernels.capture import Recordings, padded_shape
 from ..kernels.encoder import Choice, Encoder
 from ..kernels.guarded import Found, Guarded, Inputs
 from ..kernels.segments import Segments
@@ -33,7 +33,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 Outputs: TypeAlias = dict[str, NDArray[Any]]
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-CHUNK = 8192  # tokens that fill a GPU; a backward pass keeps about 180 kB of each in BERT-base, 12 layers in fp16
+CHUNK = 4096  # tokens that fill a GPU; a backward pass keeps 180 kB of each in BERT-base in fp16, 0.75 GB in all
+RECORDED = 4096  # padded tokens up to which a chunk is a CUDA graph
+CHOOSING = 1024  # the same where texts are chosen by their attention, which costs a graph another forward pass
 SLACK = 1e-4  # rounding must not push a score over a bound that exact arithmetic puts above it
 
 
@@ -112,7 +114,9 @@ class TorchEngine:
             per_token[mask] = received
             return _reaches(reference.bound(per_token, scored), gate)
 
-        run = self._small if self._recordings.takes(*mask.shape) else self._large
+        same_for_all = chosen is not None and chosen.all() == chosen.any()
+        small = math.prod(padded_shape(*mask.shape)) <= (RECORDED if same_for_all else CHOOSING)
+        run = self._small if small else self._large
         found, chosen = run(ids, mask, chosen, by_bound)
         width = mask.shape[1]
         out["logits"][:] = found["logits"]
@@ -162,18 +166,20 @@ class TorchEngine:
     def _small(
         self, ids: Ids, mask: Bools, chosen: Bools | None, by_bound: Callable[[NDArray[Any]], Bools]
     ) -> tuple[Outputs, Bools]:
-        """Recorded shapes, for all texts or none: a second small pass costs less than choosing among them."""
-        run = partial(self._recordings.run, ids, self._positions(ids), mask)
+        """Recorded shapes; the chosen texts go through once more, on their own."""
+        if chosen is not None and chosen.all():
+            return self._recorded(ids, mask, gradient=True), chosen
+        found = self._recorded(ids, mask, gradient=False)
         if chosen is None:
-            found = _on_host(run(gradient=False))
             chosen = by_bound(found["attention_received"])
-            if not chosen.any():
-                return found, chosen
-        found = _on_host(run(gradient=bool(chosen.any())))
-        rows = np.repeat(chosen, mask.sum(axis=1))
-        for names, kept in ((("saliency", "token_scores"), rows), (("anomaly_score", "suspect"), chosen)):
-            found.update({name: found[name][kept] for name in names if name in found})
+        if chosen.any():
+            again = self._recorded(ids[chosen], mask[chosen], gradient=True)
+            found["attention_received"][np.repeat(chosen, mask.sum(axis=1))] = again["attention_received"]
+            found |= {name: again[name] for name in ("saliency", "token_scores", "anomaly_score", "suspect")}
         return found, chosen
+
+    def _recorded(self, ids: Ids, mask: Bools, gradient: bool) -> Outputs:
+        return _on_host(self._recordings.run(ids, self._positions(ids), mask, gradient))
 
     def _positions(self, ids: Ids) -> Ids:
         """Position of every token, as the model family counts them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
-from tokenward.errors import EngineError
+from tokenward.errors import EngineError, MissingExtraError, require
 from tokenward.kernels import flash_backward, flash_received, gelu_backward, layer_norm_backward, token_scores
 
 ATTENTION = {"H": 12, "D": 64, "WIDTH": 64, "TILE": 64}
@@ -40,6 +42,13 @@ def test_tensors_on_the_cpu_are_refused():
     x = torch.zeros(2, 3)
     with pytest.raises(EngineError, match="need an NVIDIA GPU but were given tensors on 'cpu'"):
         gelu_backward.gelu_backward(x, x, torch.zeros(2, dtype=torch.int32))
+
+
+def test_without_triton_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "tokenward.kernels.token_scores")
+    with pytest.raises(MissingExtraError, match=r"needs the package 'triton'.*tokenward\[kernels\]"):
+        require("tokenward.kernels.token_scores", "kernels")
 
 
 @pytest.mark.parametrize(("kernel", "types", "constants"), KERNELS, ids=[k[0].__name__ for k in KERNELS])

@@ -20,7 +20,7 @@ from tokenward.export.ground_truth import AutogradTruth
 from tokenward.export.pipeline import export_classifier
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.validation import expected_outputs
-from tokenward.kernels import capture
+from tokenward.kernels.capture import padded_shape
 from tokenward.kernels.reference import anomaly, bound, scored_tokens
 from tokenward.kernels.vocabulary import scored_table
 from tokenward.runtime import engine_torch
@@ -111,7 +111,8 @@ def assert_close(found: Any, expected: Any, tolerance: float, names: Any = None)
 @pytest.fixture(params=["recorded", "packed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small batches run padded and recorded, large ones packed; both ways must give the same."""
-    monkeypatch.setattr(capture, "TOKENS", 1024 if request.param == "recorded" else 0)
+    for name in ("RECORDED", "CHOOSING"):
+        monkeypatch.setattr(engine_torch, name, 1024 if request.param == "recorded" else 0)
 
 
 @pytest.mark.usefixtures("way")
@@ -207,7 +208,8 @@ def test_half_precision(precision: Any, checkpoint: Any):
 
 
 def test_same_numbers_as_the_onnx_engine(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(capture, "TOKENS", 0)
+    for name in ("RECORDED", "CHOOSING"):
+        monkeypatch.setattr(engine_torch, name, 0)
     folder = checkpoint("bert")
     artifact = load_artifact(export_classifier(folder, tmp_path / "artifact", ExportSettings("paper")))
     onnx = OnnxEngine(artifact.model_path, threads=1)
@@ -235,6 +237,14 @@ def test_a_text_that_cannot_be_scored_is_flagged_and_alone_in_it(checkpoint: Any
     assert np.isnan(after["anomaly_score"][1])
     assert after["suspect"][1] == -1
     assert_close({n: a[[0, 2]] for n, a in after.items()}, {n: a[[0, 2]] for n, a in before.items()}, 1e-5)
+
+
+def test_recorded_shapes_are_few_and_large_enough():
+    shapes = [padded_shape(texts, width) for texts in range(1, 65) for width in range(1, 129)]
+    assert len(set(shapes)) == 4 * (4 + 7)
+    assert padded_shape(1, 1) == (1, 32)
+    assert padded_shape(5, 33) == (8, 64)
+    assert padded_shape(9, 64) == (16, 64)
 
 
 def test_weights_of_another_checkpoint_are_refused(checkpoint: Any, tmp_path: Path):
