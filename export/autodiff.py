@@ -75,14 +75,14 @@ def differentiate(
     if y not in active:
         names = ", ".join(f"'{value.name}'" for value in targets)
         raise ExportError(f"cannot differentiate '{y.name}': it does not depend on {names} in a differentiable way")
-    nodes = _nodes_between(graph, active, y)
+    path = [(node, rule_for(node)) for node in _nodes_between(graph, active, y)]
     region = region or Region(graph)
     parts = {y: [region.full(1.0, y) if seed is None else region.op.term(seed)]}
-    for node in reversed(nodes):
+    for node, rule in reversed(path):
         dys = [_total(parts, output, region) for output in node.outputs]
         if all(dy is None for dy in dys):
             continue
-        rule, step = rule_for(node), Step(node, dys, region)
+        step = Step(node, dys, region)
         for i, value in enumerate(node.inputs):
             if value is None or value not in active:
                 continue
@@ -90,15 +90,25 @@ def differentiate(
             if rule.broadcasts:
                 dx = region.sum_to(dx, dims(node.outputs[0]), value)
             parts.setdefault(value, []).append(dx)
-    results = [_total(parts, value, region) or region.full(0.0, value) for value in targets]
-    return results[0].value if isinstance(x, ir.Value) else tuple(result.value for result in results)
+    results = []
+    for value in targets:
+        result = (_total(parts, value, region) or region.full(0.0, value)).value
+        result.shape = result.shape or value.shape
+        results.append(result)
+    return results[0] if isinstance(x, ir.Value) else tuple(results)
 
 
 def _annotate(graph: ir.Graph) -> None:
     """Infer dtypes and shapes, if some are missing."""
-    outputs = [output for node in graph for output in node.outputs]
-    if any(output.dtype is None or output.shape is None for output in outputs):
+    if all(output.dtype is not None and output.shape is not None for node in graph for output in node.outputs):
+        return
+    opset = graph.opset_imports[""]
+    try:
+        # Opset 13 means the same as 14, but its shape inference does not see through computed targets of Reshape.
+        graph.opset_imports[""] = max(opset, 14)
         ShapeInferencePass(strict_mode=False)(ir.Model(graph, ir_version=_IR_VERSION))
+    finally:
+        graph.opset_imports[""] = opset
 
 
 def _dependent_values(graph: ir.Graph, targets: Sequence[ir.Value]) -> set[ir.Value]:

@@ -26,7 +26,7 @@ def gather(step: Step, i: int) -> Term:
     if index_rank > 1:  # the index axes become one
         shape = op.Shape(x)
         head, tail = op.Slice(shape, [0], [axis]), op.Slice(shape, [axis + 1], [rank])
-        dy = step.region.reshape(dy, op.Concat(head, op.Size(step.x(1)), tail, axis=0))
+        dy = step.region.reshape(dy, op.Concat(head, op.Unsqueeze(op.Size(step.x(1)), [0]), tail, axis=0))
     rows = op.Expand(op.Reshape(step.x(1), along), op.Shape(dy))
     return op.ScatterElements(x, rows, dy, axis=axis, reduction="add")
 

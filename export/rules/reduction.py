@@ -27,6 +27,8 @@ def reduce_mean(step: Step, i: int) -> Term:
 def reduce_extremum(step: Step, i: int) -> Term:
     """x̄ = ȳ at the extremum, shared equally among ties."""
     op = step.op
+    if not _axes(step):
+        return step.dy
     chosen = op.Cast(op.Equal(step.x(0), _kept(step, step.y())), to=step.dtype(0))
     return chosen * (_kept(step, step.dy) / op.ReduceSum(chosen, _axes(step), keepdims=1))
 

@@ -23,6 +23,7 @@ COMMANDS: tuple[str, ...] = (
     "classify",
     "explain",
     "inspect",
+    "ops",
     "scan",
     "serve",
     "deploy",
