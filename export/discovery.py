@@ -96,14 +96,13 @@ class Layout:
 
 
 def discover(graph: ir.Graph, hints: Hints | None = None) -> Layout:
-    """Find the parts of a classifier whose values carry shapes in which its axes are called batch and sequence.
+    """Find the parts of a classifier whose inputs carry the contract's names, and its axes batch and sequence.
 
     Raises:
         ExportError: a part is missing or ambiguous, or the graph fixes its shapes; the message says which.
     """
     hints = hints or Hints()
-    ids = _input(graph, hints.input_ids or "input_ids")
-    mask = _input(graph, hints.attention_mask or "attention_mask")
+    ids, mask = _input(graph, "input_ids"), _input(graph, "attention_mask")
     assert ids is not None
     assert mask is not None
     for value in (ids, mask):
@@ -170,7 +169,7 @@ def _input(graph: ir.Graph, name: str, needed: bool = True) -> ir.Value | None:
             return value
     if needed:
         names = ", ".join(str(value.name) for value in graph.inputs)
-        raise ExportError(f"the graph has no input '{name}', only {names}: name the right one with an option")
+        raise ExportError(f"the graph has no input '{name}', only {names}: export the model with it")
     return None
 
 

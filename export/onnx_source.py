@@ -25,10 +25,7 @@ def read_onnx(path: Path, hints: Hints) -> ir.Model:
         ExportError: its inputs are not those of a text classifier, or its shapes are fixed.
     """
     model = _load(path)
-    opset = model.opset_imports.get("", 0)
-    if opset < _OLDEST:
-        raise InputError(f"'{path}' has opset {opset}, expected {_OLDEST} or newer: export the model again")
-    if opset < OPSET:
+    if model.opset_imports[""] < OPSET:
         model = _upgrade(model, path)
     common.InlinePass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -46,6 +43,9 @@ def _load(path: Path) -> ir.Model:
         model = ir.load(path)
     except Exception as error:  # protobuf's and the library's own, without a common base
         raise InputError(f"'{path}' is not an ONNX model, or is cut off") from error
+    opset = model.opset_imports.get("", 0)
+    if opset < _OLDEST:
+        raise InputError(f"'{path}' has opset {opset}, expected {_OLDEST} or newer: export the model again")
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):

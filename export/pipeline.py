@@ -163,8 +163,8 @@ def _write(
     model = origin.model
     layout = discover(model.graph, hints)
     if watch.found is not None:
-        tested = origin.family in FAMILIES
-        watch.found({"family": origin.family if tested else f"{origin.family} (not tested before)", **layout.describe()})
+        family = origin.family if origin.family in FAMILIES else f"{origin.family} (not tested before)"
+        watch.found({"family": family, **layout.describe()})
     chosen = plan(settings, len(layout.attention))
     labels = class_names(origin.config, layout.classes, settings.labels)
     max_tokens = _max_tokens(settings, origin.max_tokens)

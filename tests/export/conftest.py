@@ -21,19 +21,19 @@ from tokenward.export.forward import SourceModel, export_forward, load_source
 VOCABULARY = 100
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 
-_COMMON = dict(
-    vocab_size=VOCABULARY,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=64,
-    num_labels=3,
-    max_position_embeddings=64,
-    initializer_range=0.2,
-)
-_RELATIVE = dict(relative_attention=True, pos_att_type=["c2p", "p2c"], position_biased_input=False)
-_MODERN = dict(local_attention=8, global_attn_every_n_layers=2, cls_token_id=1, bos_token_id=1)
-_ENDS = dict(pad_token_id=1, bos_token_id=2, eos_token_id=3)
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "num_labels": 3,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+}
+_RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False}
+_MODERN = {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 1, "bos_token_id": 1}
+_ENDS = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 3}
 
 # name -> configuration; a name is a model type, and a pooling where a family has several.
 CONFIGS: dict[str, Callable[[], Any]] = {

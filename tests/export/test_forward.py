@@ -69,7 +69,7 @@ def test_positions_that_roberta_never_reaches_do_not_count(tiny) -> None:
 
 
 def test_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a folder with config.json and model.safetensors"):
+    with pytest.raises(InputError, match=r"expected a folder with config\.json and model\.safetensors"):
         load_source(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_refuses_pickled_weights_and_says_how_to_convert(tiny, tmp_path: Path) -
 def test_refuses_what_is_not_a_sequence_classifier(tiny, tmp_path: Path) -> None:
     folder = copy_without(tiny("bert").folder, tmp_path / "m")
     change_config(folder, architectures=["BertForMaskedLM"])
-    with pytest.raises(InputError, match="not a sequence classifier: config.json names BertForMaskedLM"):
+    with pytest.raises(InputError, match=r"not a sequence classifier: config\.json names BertForMaskedLM"):
         load_source(folder)
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
@@ -20,7 +18,7 @@ from tokenward.kernels import reference
 
 
 def build(gated: bool) -> ir.Model:
-    """y = f(x) [batch, sequence], whose nodes use the batch in every way: as rows, folded, as a size, as row numbers."""
+    """y [batch, sequence], whose nodes use the batch in every way: as rows, folded, as a size, as row numbers."""
     ids = ir.Value(name="ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
     rows = ir.Value(name="rows", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
     graph = ir.Graph([ids, rows], [], nodes=[], opset_imports={"": 20}, name="main")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from tokenward.errors import ExportError
+from tokenward.export.annotation import annotate
+from tokenward.export.emitter import Emitter
+
+
+def annotations(graph: ir.Graph) -> dict[str, tuple[ir.DataType | None, str]]:
+    return {str(v.name): (v.dtype, str(v.shape)) for node in graph for v in node.outputs}
+
+
+@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
+def test_finds_the_shapes_that_the_exporter_knew(name: str, tiny) -> None:
+    model = tiny(name).graph()
+    known = annotations(model.graph)
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    annotate(model)
+    found = annotations(model.graph)
+    certain = {value for value, (_, shape) in known.items() if not re.search(r"None|Min|u\d", shape)}
+    assert {value: found[value] for value in certain} == {value: known[value] for value in certain}
+    assert len(certain) > len(known) / 2
+
+
+def test_names_axes_that_follow_both_sizes_or_none() -> None:
+    ids = ir.Value(name="ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
+    graph = ir.Graph([ids], [], nodes=[], opset_imports={"": 20}, name="main")
+    op = Emitter(graph)
+    flat = op.Reshape(ids, [-1]).value
+    twice = op.Concat(ids, op.Slice(ids, [1], [1 << 40], [1]), axis=1).value  # 2 · sequence − 1
+    heads = op.Concat(*[ids] * 3, axis=0).value
+    graph.outputs.extend([flat, twice, heads])
+    annotate(ir.Model(graph, ir_version=10))
+    assert str(flat.shape) == "[batch*sequence]"
+    assert str(twice.shape) == "[batch,size_13_13_21]"
+    assert str(heads.shape) == "[3*batch,sequence]"
+    assert graph.outputs == [flat, twice, heads]
+
+
+def test_a_graph_that_fixes_its_shapes_is_refused() -> None:
+    ids = ir.Value(name="ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
+    graph = ir.Graph([ids], [], nodes=[], opset_imports={"": 20}, name="main")
+    op = Emitter(graph)
+    graph.outputs.append(op.Add(ids, np.zeros((2, 7), np.int64)).value)
+    with pytest.raises(ExportError, match="different number and length") as raised:
+        annotate(ir.Model(graph, ir_version=10))
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tokenward.export.discovery import discover
+from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_differences_agree_with_autograd(layer: int, tiny, tmp_path: Path) -> None:
+    model = tiny("bert")
+    plain = model.graph()
+    differences = DifferencesTruth(plain, discover(plain.graph), layer, tmp_path)
+    feed = {
+        "input_ids": np.array([[11, 12, 13, 14], [21, 22, 0, 0]]),
+        "attention_mask": np.array([[1] * 4, [1, 1, 0, 0]]),
+    }
+    measured, exact = differences(feed), AutogradTruth(model.source, layer)(feed)
+    np.testing.assert_allclose(measured.logits, exact.logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(measured.probabilities, exact.probabilities, atol=1e-5)
+    np.testing.assert_allclose(measured.saliency, exact.saliency, rtol=1e-3, atol=1e-4)
+    assert (exact.saliency[1, 2:] == 0).all()
+    assert (exact.saliency[0] > 0).all()
+
+
+def test_autograd_is_that_of_the_predicted_logit(tiny) -> None:
+    model = tiny("bert")
+    ids = torch.arange(10, 16)[None]
+    embedded = model.source.module.get_input_embeddings()(ids).detach().requires_grad_()
+    logits = model.source.module(inputs_embeds=embedded).logits[0]
+    (gradient,) = torch.autograd.grad(logits[logits.argmax()], embedded)
+    feed = {"input_ids": ids.numpy(), "attention_mask": np.ones((1, 6), np.int64)}
+    np.testing.assert_allclose(AutogradTruth(model.source, 0)(feed).saliency, gradient.norm(dim=-1).numpy(), rtol=1e-4)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+
+from tokenward.errors import ExportError, InputError
+from tokenward.export.assembly import guard_graph
+from tokenward.export.discovery import Hints, discover
+from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
+from tokenward.export.onnx_source import read_onnx
+from tokenward.export.presets import ExportSettings, plan
+from tokenward.export.validation import validate
+
+
+class Logits(torch.nn.Module):
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, tokens, mask):
+        return self.module(input_ids=tokens, attention_mask=mask).logits
+
+
+@pytest.fixture(scope="module")
+def decomposed(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Opset 14 by the older exporter: LayerNorm and GELU in pieces, no annotations, inputs by other names."""
+    path = tmp_path_factory.mktemp("onnx") / "decomposed.onnx"
+    ids = torch.arange(10, 40).reshape(3, 10)
+    axes = {0: "b", 1: "s"}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Logits(tiny("bert").source.module).eval(),
+            (ids, torch.ones_like(ids)),
+            path,
+            dynamo=False,
+            opset_version=14,
+            input_names=["tokens", "mask"],
+            output_names=["scores"],
+            dynamic_axes={"tokens": axes, "mask": axes, "scores": {0: "b"}},
+        )
+    return path
+
+
+HINTS = Hints(input_ids="tokens", attention_mask="mask")
+
+
+@pytest.fixture(scope="module")
+def bare(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The newer exporter's graph with every annotation removed."""
+    model = onnx.load(tiny("bert").path)
+    del model.graph.value_info[:]
+    path = tmp_path_factory.mktemp("onnx") / "bare.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("preset", ["paper", "tokenward"])
+@pytest.mark.parametrize("kind", ["decomposed", "bare"])
+def test_parity_with_autograd_and_with_differences(kind: str, preset, request, tiny, table, tmp_path: Path) -> None:
+    path, hints = request.getfixturevalue(kind), HINTS if kind == "decomposed" else Hints()
+    model = read_onnx(path, hints)
+    layout = discover(model.graph, hints)
+    chosen = plan(ExportSettings(preset), len(layout.attention))
+    guard_graph(model, layout, chosen, table)
+    ir.save(model, tmp_path / "guarded.onnx")
+    assert [value.name for value in model.graph.inputs] == ["input_ids", "attention_mask", "gate"]
+
+    plain = read_onnx(path, hints)
+    differences = DifferencesTruth(plain, discover(plain.graph, hints), chosen.gradient_layer, tmp_path)
+    autograd = AutogradTruth(tiny("bert").source, chosen.gradient_layer)
+    for truth in (autograd, differences):
+        parity = validate(tmp_path / "guarded.onnx", truth, chosen, "class", table, 0, 64)
+        assert max(parity[name] for name in ("logits", "attention_received", "class_attention")) <= 1e-4
+
+
+def test_the_token_types_that_a_graph_asks_for_are_kept(tiny, tmp_path: Path) -> None:
+    from tokenward.export.forward import export_forward
+
+    ir.save(export_forward(tiny("bert").source, token_type_ids=True), tmp_path / "typed.onnx")
+    model = read_onnx(tmp_path / "typed.onnx", Hints())
+    assert discover(model.graph).token_type_ids is model.graph.inputs[2]
+
+
+def changed(bare: Path, target: Path, change) -> Path:
+    model = onnx.load(bare)
+    change(model)
+    onnx.save(model, target)
+    return target
+
+
+def rename_input(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        node.input[:] = ["position_ids" if name == "attention_mask" else name for name in node.input]
+    model.graph.input[1].name = "position_ids"
+
+
+def narrow_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 16
+
+
+def retype_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (rename_input, "input 'position_ids' is unknown"),
+        (narrow_input, "export with dynamic axes"),
+        (retype_input, "is FLOAT16, expected INT64"),
+    ],
+)
+def test_refuses_inputs_that_are_not_a_text_classifiers(change, message, bare: Path, tmp_path: Path) -> None:
+    path = changed(bare, tmp_path / "changed.onnx", change)
+    with pytest.raises((ExportError, InputError), match=message):
+        read_onnx(path, Hints())
+
+
+def test_refuses_what_is_no_onnx_file(bare: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no ONNX file at"):
+        read_onnx(tmp_path / "none.onnx", Hints())
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(InputError, match="not an ONNX model, or is cut off"):
+        read_onnx(tmp_path / "text.onnx", Hints())
+    (tmp_path / "cut.onnx").write_bytes(bare.read_bytes()[:5000])
+    with pytest.raises(InputError, match="not an ONNX model, or is cut off"):
+        read_onnx(tmp_path / "cut.onnx", Hints())
+
+
+def test_refuses_an_old_opset(bare: Path, tmp_path: Path) -> None:
+    def age(model: onnx.ModelProto) -> None:
+        model.opset_import[0].version = 11
+
+    with pytest.raises(InputError, match="opset 11, expected 13 or newer"):
+        read_onnx(changed(bare, tmp_path / "old.onnx", age), Hints())
+
+
+def test_refuses_what_fails_the_checker(bare: Path, tmp_path: Path) -> None:
+    def break_node(model: onnx.ModelProto) -> None:
+        model.graph.node[5].input.append("nothing of this name")
+
+    with pytest.raises(InputError, match="fails the ONNX checker") as raised:
+        read_onnx(changed(bare, tmp_path / "broken.onnx", break_node), Hints())
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_in_a_file_of_their_own(tiny, bare: Path, tmp_path: Path) -> None:
+    ir.save(ir.load(bare), tmp_path / "model.onnx", external_data="model.onnx.data", size_threshold_bytes=0)
+    assert discover(read_onnx(tmp_path / "model.onnx", Hints()).graph).vocabulary == 100
+    whole = (tmp_path / "model.onnx.data").read_bytes()
+    (tmp_path / "model.onnx.data").write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"model\.onnx\.data' is missing or cut off"):
+        read_onnx(tmp_path / "model.onnx", Hints())
+    (tmp_path / "model.onnx.data").unlink()
+    with pytest.raises(InputError, match="missing or cut off"):
+        read_onnx(tmp_path / "model.onnx", Hints())
