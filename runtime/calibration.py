@@ -17,7 +17,7 @@ from .reading import Reader, Reading
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
-REFERENCE_WORDS = 16
+REFERENCE_WORDS = 10
 SHORTEST_REFERENCE = 3
 CHUNK = 256
 

@@ -53,7 +53,7 @@ class Judge:
         if mode == "off":
             return self._verdict(reading, mode, None, Outcome("passed", reading), tokens)
         self._budget.earn(len(reading.encoding))
-        opinion = self._weigh(reading)
+        opinion = self.weigh(reading)
         score, over = opinion[0], opinion[2]
         if score.value is not None and not math.isfinite(score.value):
             outcome = Outcome("unscorable", reading)
@@ -65,7 +65,7 @@ class Judge:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
 
-    def _weigh(self, reading: Reading) -> tuple[Score, GateFit, float]:
+    def weigh(self, reading: Reading) -> tuple[Score, GateFit, float]:
         """The opinion of the gate that finds the text most suspicious, and by how much it exceeds its threshold."""
         opinions = []
         for gate, fit in self.gates:
@@ -74,7 +74,7 @@ class Judge:
         return max(opinions, key=lambda opinion: opinion[2])
 
     def _suspects(self, reading: Reading) -> Sequence[int]:
-        score, _, over = self._weigh(reading)
+        score, _, over = self.weigh(reading)
         return score.words if over >= 0 else ()
 
     def _verdict(

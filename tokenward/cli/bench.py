@@ -19,6 +19,9 @@ def register(app: typer.Typer) -> None:
         epilog="Example: `tokenward bench speed artifacts/demo/guarded --model artifacts/demo/model --texts dev.tsv`"
     )(speed)
     group.command(epilog="Example: `tokenward bench triton artifacts/demo/guarded --texts dev.tsv`")(triton)
+    group.command(
+        epilog="Example: `tokenward bench quality guarded --test test.tsv --attack checkpoint/attack.json --limit 1000`"
+    )(quality)
     app.add_typer(group, name="bench")
 
 
@@ -71,3 +74,35 @@ def triton(
             artifact, chosen, rounds=rounds, progress=lambda name: bar.update(task, advance=1, description=name)
         )
     results().print(triton_table(report))
+
+
+def quality(
+    artifacts: Annotated[list[Path], typer.Argument(help="Calibrated artifact folders.", metavar="ARTIFACT...")],
+    test: Annotated[Path, typer.Option(help="Labelled clean test texts: .tsv, .csv or .jsonl.")],
+    attack: Annotated[Path, typer.Option(help="The attack's manifest, attack.json, or the checkpoint that holds it.")],
+    limit: Annotated[int | None, typer.Option(help="Use only the first so many texts.", min=1)] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
+) -> None:
+    """Measure accuracy kept and attacks stopped, with every artifact on the same texts."""
+    from ..attacks.manifest import load_manifest
+    from ..bench.quality import measure_quality
+    from ..runtime.guard import load
+    from ..texts import LabelledTexts, read_labelled
+    from .console import progress_bar, results
+    from .quality_table import quality_table, write_quality
+
+    manifest, texts = load_manifest(attack), read_labelled(test)
+    if limit is not None:
+        texts = LabelledTexts(texts.texts[:limit], texts.labels[:limit], texts.label_names)
+    measured = {}
+    with progress_bar() as bar:
+        task = bar.add_task("", total=3 * len(artifacts))
+        for path in artifacts:
+            guard = load(path)
+            graph = guard.artifact.guard.graph
+            measured[f"{graph.preset} {graph.precision}"] = measure_quality(
+                guard, texts, manifest, lambda what: bar.update(task, advance=1, description=what)
+            )
+    results().print(quality_table(measured))
+    if json is not None:
+        write_quality(measured, json)
