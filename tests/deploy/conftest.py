@@ -39,10 +39,11 @@ def in_process(tiny_artifact: Path) -> Guard:
 def triton(
     tiny_artifact: Path, tiny_paper_artifact: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalTriton]:
-    """A server with three models: ``guard`` and ``paper`` with their graphs apart, ``alone`` self-contained."""
+    """A server with ``guard`` and ``paper``, their graphs apart, and two instances of ``alone``, self-contained."""
     repository = tmp_path_factory.mktemp("triton") / "repository"
     write_repository(tiny_artifact, repository, TritonSettings("guard"))
     write_repository(tiny_paper_artifact, repository, TritonSettings("paper"))
-    write_repository(tiny_artifact, repository, TritonSettings("alone", labels=("down", "up"), self_contained=True))
+    alone = TritonSettings("alone", labels=("down", "up"), self_contained=True, instances=2)
+    write_repository(tiny_artifact, repository, alone)
     with LocalTriton(repository) as server:
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -17,10 +18,11 @@ import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc
+import tritonclient.grpc.aio
 from onnx import numpy_helper
 from tritonclient.utils import InferenceServerException
 
-from tokenward.client import DeadlineError, TritonGuardClient
+from tokenward.client import AsyncTritonGuardClient, DeadlineError, TritonGuardClient
 from tokenward.deploy import probe as probe_module
 from tokenward.deploy.local_triton import LocalTriton
 from tokenward.deploy.repository import write_repository
@@ -39,6 +41,9 @@ def fragile(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     write_repository(tiny_artifact, repository, TritonSettings("guard"))
     write_repository(tiny_artifact, repository, TritonSettings("broken"))
     lose_vocabulary(repository / "broken_graph" / "1" / "model.onnx")
+    write_repository(
+        tiny_artifact, repository, TritonSettings("narrow", max_batch=1, queue_size=2, self_contained=True)
+    )
     names = ("guard", "guard_graph", "broken_graph")
     options = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
     with LocalTriton(repository, options=options) as server:
@@ -145,6 +150,30 @@ def test_requests_refused_during_a_reload_are_told_to_come_again(fragile: LocalT
     assert set(statuses[0]) == {"OK"}
     # Triton has no UNAVAILABLE for a model that is unloaded, only for one that is loading.
     assert set(statuses[1]) <= {"OK", "StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND"}
+
+
+async def test_a_full_queue_refuses_and_the_client_comes_again(
+    fragile: LocalTriton, control: Any, in_process: Guard, traffic: list[str]
+):
+    control.load_model("narrow")
+    entry = tritonclient.grpc.InferInput("TEXT", [1, 1], "BYTES")
+    entry.set_data_from_numpy(np.array([[TEXT.encode()]], dtype=object))
+    async with tritonclient.grpc.aio.InferenceServerClient(fragile.grpc_url) as plain:
+        asked = (plain.infer("narrow", [entry]) for _ in range(32))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, InferenceServerException)]
+    assert 0 < len(refused) < 32
+    assert {str(error.status()) for error in refused} == {"StatusCode.UNAVAILABLE"}
+    async with AsyncTritonGuardClient(fragile.grpc_url, "narrow", batch=1) as client:
+        verdicts = await client.classify(traffic[:32])
+    assert [v.label for v in verdicts] == [v.label for v in in_process.classify(traffic[:32])]
+
+
+async def test_a_request_that_waited_too_long_is_told_so(fragile: LocalTriton, control: Any, traffic: list[str]):
+    control.load_model("narrow")
+    async with AsyncTritonGuardClient(fragile.grpc_url, "narrow", batch=1, deadline=0.01) as client:
+        with pytest.raises(DeadlineError, match="before the deadline"):
+            await client.classify(traffic[:32])
 
 
 def test_the_probe_notices_a_dead_model_process(fragile: LocalTriton, control: Any):
