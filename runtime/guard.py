@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..artifact import Artifact, GateFit, load_artifact
-from ..errors import ArtifactError, InputError
+from ..errors import ArtifactError, InputError, require
 from .budget import Budget
 from .cache import OutcomeCache
 from .confirmation import Confirmer, Fallback
@@ -21,7 +21,7 @@ from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants, TransplantSettings
 from .verdict import MODES, Mode, Verdict
 
-EngineName = Literal["auto", "onnx"]
+EngineName = Literal["onnx", "torch-cuda"]
 
 
 @dataclass(frozen=True)
@@ -128,17 +128,42 @@ class Guard:
                 )
 
 
-def load(path: str | Path, engine: EngineName = "auto", options: GuardOptions | None = None) -> Guard:
+def load(
+    path: str | Path,
+    engine: EngineName = "onnx",
+    options: GuardOptions | None = None,
+    checkpoint: str | Path | None = None,
+) -> Guard:
     """Verify and load an artifact folder.
 
+    Args:
+        path: the artifact.
+        engine: ``onnx`` (ONNX Runtime on CPU) or ``torch-cuda`` (this project's kernels on an NVIDIA GPU).
+        options: how to serve it.
+        checkpoint: for ``torch-cuda``: the checkpoint that the artifact was exported from.
+
     Raises:
-        ArtifactError: the folder is missing, altered, incomplete or of an unknown schema.
-        EngineError: the graph cannot be loaded.
+        ArtifactError: the folder is missing, altered, incomplete or of an unknown schema, or the checkpoint is not
+            the one it was exported from.
+        EngineError: the graph cannot be loaded, or there is no GPU for ``torch-cuda``.
+        InputError: the engine is unknown.
         MissingExtraError: the engine's package is not installed.
     """
     options = options or GuardOptions()
     artifact = load_artifact(path)
-    return Guard(artifact, OnnxEngine(artifact.model_path, options.threads), options)
+    return Guard(artifact, _engine(engine, artifact, options, checkpoint), options)
+
+
+def _engine(name: str, artifact: Artifact, options: GuardOptions, checkpoint: str | Path | None) -> Engine:
+    if name == "onnx":
+        return OnnxEngine(artifact.model_path, options.threads)
+    if name != "torch-cuda":
+        raise InputError(f"engine {name!r} is unknown: choose one of {', '.join(get_args(EngineName))}")
+    require("torch", "kernels")
+    require("triton", "kernels")
+    from .engine_torch import TorchEngine
+
+    return TorchEngine(artifact, None if checkpoint is None else Path(checkpoint))
 
 
 def tokenizer_of(artifact: Artifact) -> Tokenizer:

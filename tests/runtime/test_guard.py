@@ -123,6 +123,16 @@ def test_a_graph_that_cannot_be_loaded(tiny_artifact: Path, tmp_path: Path) -> N
         tokenward.load(copy)
 
 
+def test_engines_that_cannot_be_had(tiny_artifact: Path) -> None:
+    with pytest.raises(InputError, match="engine 'tpu' is unknown: choose one of onnx, torch-cuda"):
+        tokenward.load(tiny_artifact, engine="tpu")  # type: ignore[arg-type]
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="needs an NVIDIA GPU and there is none here"):
+            tokenward.load(tiny_artifact, engine="torch-cuda")
+
+
 def test_serving_loads_no_training_framework(tiny_artifact: Path) -> None:
     """A server needs numpy, onnxruntime and tokenizers, no more."""
     code = (
