@@ -8,7 +8,6 @@ from collections import deque
 
 from ..artifact import GateFit
 from .gates import AnomalyGate, Gate, calibrated_score
-from .reading import Reading
 
 LEAST_SHARE = 0.05  # of the calibration texts in one bin: thinner ones make the index noise
 WINDOW = 2000
@@ -28,20 +27,21 @@ class Drift:
     """
 
     def __init__(self, gate: Gate, fit: GateFit, window: int = WINDOW) -> None:
-        self._gate = gate
         self._fit = fit
         self._edges, self._expected = _halves(fit) if isinstance(gate, AnomalyGate) else _bins(fit)
         self._window: deque[int] = deque()
         self._size = window
         self._seen = [0] * len(self._expected)
 
-    def observe(self, reading: Reading) -> None:
-        """Count the first reading of a text, unless nothing in it can be scored."""
-        score = self._gate.score(reading)
-        if score.value is None:  # proved to be under the threshold
+    def observe(self, score: float | None, length: int) -> None:
+        """Count the score of a text of ``length`` tokens; None if proved to be under the threshold.
+
+        Scores that are not finite, and zeros, which mean that nothing in the text can be suspected, do not count.
+        """
+        if score is None:
             place = 0
-        elif score.words and math.isfinite(score.value):
-            place = bisect_right(self._edges, calibrated_score(score.value, len(reading.encoding), self._fit))
+        elif score and math.isfinite(score):
+            place = bisect_right(self._edges, calibrated_score(score, length, self._fit))
         else:
             return
         self._window.append(place)

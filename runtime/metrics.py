@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -32,7 +33,7 @@ class Metrics(Observer):
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.recent = RecentActions()
-        self._drifts: list[tuple[str, Drift]] = []
+        self._drifts: list[tuple[Gate, Drift]] = []
         self._requests = Counter(
             "tokenward_requests", "Requests by route and outcome.", ["route", "outcome"], registry=registry
         )
@@ -66,6 +67,7 @@ class Metrics(Observer):
             buckets=SECONDS,
             registry=registry,
         )
+        self._stages = {stage.name: self._seconds.labels(stage.name) for stage in fields(Timing)}
         self._stability = Gauge(
             "tokenward_score_psi",
             "Population stability index of the latest scores against calibration; over 0.25: calibrate again.",
@@ -78,7 +80,7 @@ class Metrics(Observer):
 
     def watch(self, gates: Sequence[tuple[Gate, GateFit]]) -> None:
         """Watch the scores of these gates for drift."""
-        self._drifts = [(gate.needs, Drift(gate, fit)) for gate, fit in gates]
+        self._drifts = [(gate, Drift(gate, fit)) for gate, fit in gates]
 
     def request_done(self, route: str, outcome: str) -> None:
         """Count a request: ``route`` is a template, ``outcome`` is ``ok`` or the code of an error."""
@@ -87,8 +89,8 @@ class Metrics(Observer):
     def render(self, waiting: int) -> bytes:
         """The exposition text; with several workers, that of all of them together."""
         self._queue.set(waiting)
-        for name, drift in self._drifts:
-            self._stability.labels(name).set(drift.index)
+        for gate, drift in self._drifts:
+            self._stability.labels(gate.needs).set(drift.index)
         if WORKERS_DIRECTORY not in os.environ:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
@@ -114,15 +116,14 @@ class Metrics(Observer):
             self._suspects.add(suspect.text)
         if verdict.fallback:
             self._fallbacks.inc()
-        for _, drift in self._drifts:
-            drift.observe(first)
+        if verdict.action != "unscorable":
+            self._watch(first, verdict)
 
     def answered(self, timing: Timing) -> None:
         """Count where a request's time went."""
-        for stage in ("tokenise", "queue", "first_pass", "total"):
-            self._seconds.labels(stage).observe(getattr(timing, stage))
-        if timing.second_pass:
-            self._seconds.labels("second_pass").observe(timing.second_pass)
+        for stage, histogram in self._stages.items():
+            if stage != "second_pass" or timing.second_pass:
+                histogram.observe(getattr(timing, stage))
 
     def dropped(self, texts: int) -> None:
         """Count texts that nobody waited for any more."""
@@ -131,3 +132,11 @@ class Metrics(Observer):
     def failed(self, texts: int) -> None:
         """Count texts of a batch on which the engine failed."""
         self._texts.labels("failed").inc(texts)
+
+    def _watch(self, first: Reading, verdict: Verdict) -> None:
+        length = len(first.encoding)
+        if len(self._drifts) == 1:  # then the verdict's score is that gate's
+            self._drifts[0][1].observe(verdict.anomaly_score, length)
+            return
+        for gate, drift in self._drifts:
+            drift.observe(gate.score(first).value, length)

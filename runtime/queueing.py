@@ -63,12 +63,14 @@ class BatchQueue(Generic[OwnerT]):
         self.max_wait = max_wait
         self.patience = patience
         self._entries: dict[tuple[str, float], Entry[OwnerT]] = {}
+        self._planned: tuple[list[Entry[OwnerT]], bool] | None = None  # the next batch, until the queue changes
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, entries: Iterable[Entry[OwnerT]]) -> None:
         """Add entries."""
+        self._planned = None
         for entry in entries:
             waiting = self._entries.setdefault((entry.text, entry.gate), entry)
             if waiting is not entry:
@@ -78,6 +80,7 @@ class BatchQueue(Generic[OwnerT]):
     def prune(self) -> int:
         """Drop entries that nobody waits for any more, and return how many there were."""
         before = len(self._entries)
+        self._planned = None
         for key, entry in list(self._entries.items()):
             entry.owners = [owner for owner in entry.owners if not owner.gone]
             if not entry.owners:
@@ -98,10 +101,15 @@ class BatchQueue(Generic[OwnerT]):
         batch, _ = self._next()
         for entry in batch:
             del self._entries[entry.text, entry.gate]
+        self._planned = None
         return batch
 
     def _next(self) -> tuple[list[Entry[OwnerT]], bool]:
         """The next batch, the most pressing entry first, and whether it is full."""
+        self._planned = self._planned or self._plan()
+        return self._planned
+
+    def _plan(self) -> tuple[list[Entry[OwnerT]], bool]:
         anchor = min(self._entries.values(), key=self._pressing)
         line = [entry for entry in self._entries.values() if entry.gate == anchor.gate]
         line.sort(key=lambda entry: len(entry.encoding))

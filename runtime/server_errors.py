@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from ..errors import ArtifactError, EngineError, InputError, TokenwardError
@@ -71,7 +69,7 @@ def install_handlers(app: FastAPI) -> None:
         request.state.outcome = refusal.code
         return error_response(request.state.request_id, refusal)
 
-    for kind in (TokenwardError, RequestValidationError, HTTPException, Exception):
+    for kind in (TokenwardError, ValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, refuse)
 
 
@@ -80,16 +78,16 @@ def _refusal(error: Exception) -> Refusal:
         return error
     if isinstance(error, TokenwardError):
         return refusal_of(error)
-    if isinstance(error, RequestValidationError):
-        return Refusal(422, "invalid_request", _explain(error.errors()))
+    if isinstance(error, ValidationError):
+        return Refusal(422, "invalid_request", _explain(error))
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "bad_request")
         return Refusal(error.status_code, code, str(error.detail), error.headers)
     return Refusal(500, "internal", "something went wrong here: the server's log says what")
 
 
-def _explain(errors: Any) -> str:
+def _explain(error: ValidationError) -> str:
     """The first thing wrong, without quoting what was sent."""
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

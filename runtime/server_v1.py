@@ -64,9 +64,16 @@ def v1_router(service: Service) -> APIRouter:
     """The route."""
     router = APIRouter(prefix="/v1", tags=["classify"])
 
-    @router.post("/classify", response_model=ClassifyResponse, responses=_REFUSED, operation_id="classify")
-    async def classify(request: Request, body: ClassifyRequest) -> Response:
+    @router.post(
+        "/classify",
+        response_model=ClassifyResponse,
+        responses=_REFUSED,
+        operation_id="classify",
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _REQUEST}}}},
+    )
+    async def classify(request: Request) -> Response:
         """Classify texts so that a backdoor trigger in them does not decide the answer."""
+        body = ClassifyRequest.model_validate_json(await request.body())
         texts = [body.texts] if isinstance(body.texts, str) else body.texts
         options = RequestOptions(body.mode or service.settings.mode, body.explain, body.truncate)
         answer = await service.classify(request, texts, options)
@@ -86,6 +93,7 @@ def _milliseconds(timing: Timing) -> dict[str, float]:
     return {f"{name}_ms": round(1000 * getattr(timing, name), 3) for name in names}
 
 
+_REQUEST = ClassifyRequest.model_json_schema()  # the body is validated from bytes: half the time of the usual way
 _REFUSED: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": description}
     for status, description in (

@@ -108,13 +108,14 @@ class Service:
 
 async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
     """Await ``work``, but cancel it when the client goes away: nobody is left to read the answer."""
-    answer = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
+    task = asyncio.current_task()
+    watch = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
+    watch.add_done_callback(lambda done: None if done.cancelled() or task is None else task.cancel())
     try:
-        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise Refusal(499, "client_gone", "the client closed the connection")
-        return answer.result()
+        return await work
+    except asyncio.CancelledError:
+        if not watch.done():
+            raise  # it is the server that gives up
+        raise Refusal(499, "client_gone", "the client closed the connection") from None
     finally:
-        answer.cancel()
-        gone.cancel()
+        watch.cancel()

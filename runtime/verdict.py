@@ -97,7 +97,9 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: no number where none is finite; with ``score`` as a transformers pipeline gives it."""
-        fields = asdict(self)
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("suspects", "confirmations", "tokens"):  # only these are records themselves; asdict walks over all
+            fields[name] = fields[name] and [asdict(record) for record in fields[name]]
         for token in fields["tokens"] or ():
             token.update((k, None) for k, v in token.items() if isinstance(v, float) and not math.isfinite(v))
         return {"label": self.label, "score": self.score, **fields}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,51 +26,56 @@ def test_the_index_against_its_formula_worked_by_hand():
     assert stability_index([10, 30], [20, 20]) == pytest.approx(float(((q - p) * np.log(q / p)).sum()))
 
 
-def drift_of(guard, **options) -> Drift:
-    return Drift(ClassTokenGate(1), guard.artifact.guard.calibration.gates["class_token"], **options)
+@pytest.fixture
+def scores(lexicon_guard):
+    """Score texts as serving does: value and length."""
+
+    def score_all(texts):
+        readings = lexicon_guard.reader.read(texts, ALWAYS_SKIP)
+        return [(ClassTokenGate(1).score(reading).value, len(reading.encoding)) for reading in readings]
+
+    return score_all
 
 
-def test_texts_like_those_of_calibration_are_stable_and_others_are_not(lexicon_guard, clean_texts):
-    readings = lexicon_guard.reader.read(clean_texts, ALWAYS_SKIP)
-    drift = drift_of(lexicon_guard)
-    for reading in readings[: LEAST_TEXTS - 1]:
-        drift.observe(reading)
+@pytest.fixture
+def drift(lexicon_guard):
+    return Drift(ClassTokenGate(1), lexicon_guard.artifact.guard.calibration.gates["class_token"], LEAST_TEXTS)
+
+
+def test_texts_like_those_of_calibration_are_stable_and_others_are_not(drift, scores, clean_texts):
+    clean, poisoned = scores(clean_texts), scores(["cf " + text for text in clean_texts])
+    assert len(clean) == LEAST_TEXTS
+    for score in clean[:-1]:
+        drift.observe(*score)
     assert math.isnan(drift.index)
-    drift.observe(readings[-1])
+    drift.observe(*clean[-1])
     assert drift.index < 0.02
-
-    poisoned = lexicon_guard.reader.read(["cf " + text for text in clean_texts], ALWAYS_SKIP)
-    for reading in poisoned:
-        drift.observe(reading)
+    for score in poisoned:
+        drift.observe(*score)
     assert drift.index > 0.25
 
 
-def test_it_forgets_what_is_older_than_its_window(lexicon_guard, clean_texts):
-    drift = drift_of(lexicon_guard, window=LEAST_TEXTS)
-    for reading in lexicon_guard.reader.read(["cf " + text for text in clean_texts], ALWAYS_SKIP):
-        drift.observe(reading)
+def test_it_forgets_what_is_older_than_its_window(drift, scores, clean_texts):
+    for score in scores(["cf " + text for text in clean_texts]):
+        drift.observe(*score)
     assert drift.index > 1
-    for reading in lexicon_guard.reader.read(clean_texts, ALWAYS_SKIP):
-        drift.observe(reading)
+    for score in scores(clean_texts):
+        drift.observe(*score)
     assert drift.index < 0.02
 
 
-def test_texts_with_nothing_to_score_do_not_count(lexicon_guard):
-    drift = drift_of(lexicon_guard)
-    for reading in lexicon_guard.reader.read(["..."] * (LEAST_TEXTS + 1), ALWAYS_SKIP):
-        drift.observe(reading)
+@pytest.mark.parametrize("score", [0.0, math.nan, math.inf])
+def test_texts_with_nothing_to_score_do_not_count(drift, score):
+    for _ in range(LEAST_TEXTS + 1):
+        drift.observe(score, 5)
     assert math.isnan(drift.index)
 
 
-def test_unscored_texts_count_as_below_the_threshold(lexicon_guard, clean_texts):
-    fit = GateFit(95.0, 2.0, False, 0.0, 0.0, Histogram((0.0, 1.0, 3.0), (150, 50)))
-    (skipped,) = lexicon_guard.reader.read(clean_texts[:1], ALWAYS_SKIP)
-    high = replace(skipped, anomaly_score=2.5, suspect=1)
-    low = replace(skipped, anomaly_score=1.5, suspect=1)
-    drift = Drift(AnomalyGate(1), fit)
+def test_unscored_texts_count_as_below_the_threshold():
+    drift = Drift(AnomalyGate(1), GateFit(95.0, 2.0, False, 0.0, 0.0, Histogram((0.0, 1.0, 3.0), (150, 50))))
     for number in range(400):
-        drift.observe(high if number % 20 == 0 else (skipped, low)[number % 2])
+        drift.observe(2.5 if number % 20 == 0 else (None, 1.5)[number % 2], 10)
     assert drift.index == pytest.approx(0, abs=1e-4)
     for _ in range(400):
-        drift.observe(high)
+        drift.observe(2.5, 10)
     assert drift.index > 0.25
