@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 
 from ..errors import InputError, require
 
+# What slow tokenizers keep their vocabulary in. Without any, transformers would make up an empty one.
+_VOCABULARIES = ("vocab.*", "*.model", "merges.txt")
 _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 PURIFICATION = "purify.json"
 
@@ -25,14 +27,7 @@ def write_tokenizer(source: Path, target: Path) -> Tokenizer:
     if (source / "tokenizer.json").is_file():
         shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
     else:
-        transformers = require("transformers", "export")
-        try:
-            slow = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-            slow.backend_tokenizer.save(str(target / "tokenizer.json"))
-        except Exception as error:  # whatever a converter meets in a vocabulary file
-            raise InputError(
-                f"'{source}' has no tokenizer.json and none can be made from its files: save a fast tokenizer there"
-            ) from error
+        _convert_tokenizer(source, target)
     for name in _TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
@@ -40,6 +35,18 @@ def write_tokenizer(source: Path, target: Path) -> Tokenizer:
         return Tokenizer.from_file(str(target / "tokenizer.json"))
     except Exception as error:  # the library raises bare Exception for whatever is wrong with a file
         raise InputError(f"'{source / 'tokenizer.json'}' is not a fast tokenizer's description") from error
+
+
+def _convert_tokenizer(source: Path, target: Path) -> None:
+    refusal = f"'{source}' has no tokenizer.json and none can be made from its files: save a fast tokenizer there"
+    if not any(path for pattern in _VOCABULARIES for path in source.glob(pattern)):
+        raise InputError(refusal)
+    transformers = require("transformers", "export")
+    try:
+        slow = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        slow.backend_tokenizer.save(str(target / "tokenizer.json"))
+    except Exception as error:  # whatever a converter meets in a vocabulary file
+        raise InputError(refusal) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -48,6 +48,23 @@ def to_half(model: ir.Model, layout: Layout) -> Layout:
     return replace(layout, logits=logits)
 
 
+def sum_in_single(model: ir.Model) -> None:
+    """Let gradients of gathers, which add up any number of terms, do so in single precision, in place."""
+    for graph in [model.graph, *model.graph.subgraphs()]:
+        op = Emitter(graph, constants=model.graph, prefix="single")
+        for node in [n for n in graph if n.op_type.startswith("Scatter") and n.outputs[0].dtype == _HALF]:
+            for i, value in enumerate(node.inputs):
+                if value is not None and value.dtype == _HALF:
+                    node.replace_input_with(i, op.Cast(value, to=_SINGLE).value)
+            total = node.outputs[0]
+            readers = list(total.uses())
+            half = op.Cast(total, to=_HALF).value
+            total.dtype = _SINGLE
+            for reader, i in readers:
+                reader.replace_input_with(i, half)
+        graph.sort()
+
+
 def _half_weight(op: Emitter, value: ir.Value) -> ir.Value:
     """Register a constant in half precision, converted only when it is written."""
     tensor = ir.convenience.get_const_tensor(value)

@@ -25,7 +25,7 @@ from .checkpoint import class_names, purification, read_config, write_config, wr
 from .discovery import Hints, Layout, discover
 from .forward import FAMILIES, export_forward, load_source
 from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
-from .half import to_half
+from .half import sum_in_single, to_half
 from .onnx_source import read_onnx
 from .presets import ExportSettings, Plan, plan
 from .quantization import cpu_needs_reduced_range, quantize
@@ -222,6 +222,7 @@ def _lower(model: ir.Model, chosen: Plan, settings: ExportSettings, hints: Hints
         quantize(model, reduce_range=cpu_needs_reduced_range())
     else:
         guard_graph(model, to_half(model, discover(model.graph, hints)), chosen, table)
+        sum_in_single(model)
     return model
 
 

@@ -134,3 +134,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
 def table() -> NDArray[np.bool_]:
     """Which vocabulary entries are scored: about four in five."""
     return np.random.default_rng(0).random(VOCABULARY) < 0.8
+
+
+@pytest.fixture
+def tokenizer_of_size(tmp_path: Path) -> Callable[[int], Path]:
+    """A folder with nothing but a tokenizer."""
+
+    def build(size: int) -> Path:
+        folder = tmp_path / f"tokenizer{size}"
+        folder.mkdir()
+        write_tokenizer(folder, size)
+        return folder
+
+    return build

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from tokenizers import Tokenizer
+
+from tokenward.export.agreement import batches_of, measure_agreement
+from tokenward.export.assembly import guard_graph
+from tokenward.export.discovery import discover
+from tokenward.export.presets import ExportSettings, plan
+
+
+@pytest.fixture(scope="module")
+def paths(tiny, table, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A graph, and the same with the rows of its classifier turned round."""
+    folder = tmp_path_factory.mktemp("agreement")
+    model = tiny("bert").graph()
+    guard_graph(model, discover(model.graph), plan(ExportSettings("late"), 2), table)
+    ir.save(model, folder / "graph.onnx")
+    for end in ("classifier.weight", "classifier.bias"):
+        value = next(v for name, v in model.graph.initializers.items() if name.endswith(end))
+        value.const_value = ir.tensor(np.roll(value.const_value.numpy(), 1, axis=0).copy(), name=value.name)
+    ir.save(model, folder / "turned.onnx")
+    return [folder / "graph.onnx", folder / "turned.onnx"]
+
+
+def feeds(count: int) -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return [{"input_ids": rng.integers(4, 100, (8, 10)), "attention_mask": np.ones((8, 10), int)} for _ in range(count)]
+
+
+def test_a_graph_agrees_with_itself(paths: list[Path], table) -> None:
+    agreement = measure_agreement(paths[0], paths[0], feeds(2), table)
+    assert agreement == {"labels": 1, "suspects": 1, "class_token": 1, "score_ranks": pytest.approx(1), "texts": 16}
+
+
+def test_other_labels_are_counted_and_attention_is_not_theirs(paths: list[Path], table) -> None:
+    agreement = measure_agreement(*paths, feeds(2), table)
+    assert agreement["labels"] == 0
+    assert agreement["class_token"] == 1
+
+
+def test_texts_come_in_padded_batches(tiny) -> None:
+    tokenizer = Tokenizer.from_file(str(tiny("bert").folder / "tokenizer.json"))
+    texts = [" ".join(["word9"] * n) for n in (30, 1, 4, *range(1, 20))]
+    batches = list(batches_of(texts, tokenizer, 0, 12))
+    assert sum(len(feed["input_ids"]) for feed in batches) == len(texts)
+    assert max(feed["input_ids"].shape[1] for feed in batches) == 12, "truncated"
+    for feed in batches:
+        assert (feed["input_ids"][feed["attention_mask"] == 0] == 0).all()
+        assert (feed["input_ids"][:, 0] == 1).all()

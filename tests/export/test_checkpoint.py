@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import transformers
+
+from tokenward.errors import InputError
+from tokenward.export.checkpoint import class_names, purification, read_config, write_config, write_tokenizer
+
+
+def test_the_fast_tokenizer_is_copied_as_it_is(tiny, tmp_path: Path) -> None:
+    folder = tiny("bert").folder
+    tokenizer = write_tokenizer(folder, tmp_path)
+    assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+    assert tokenizer.encode("word7 word8").ids == [1, 7, 8, 2]
+
+
+def test_a_vocabulary_file_is_converted(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    (source / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s"]))
+    transformers.BertConfig().save_pretrained(source)
+    assert write_tokenizer(source, target).encode("films").tokens == ["[CLS]", "film", "##s", "[SEP]"]
+
+
+def test_no_tokenizer_at_all(tiny, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((tiny("bert").folder / "config.json").read_text())
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"has no tokenizer\.json and none can be made"):
+        write_tokenizer(tmp_path, tmp_path / "out")
+
+
+def test_a_broken_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="not a fast tokenizer's description"):
+        write_tokenizer(tmp_path, tmp_path / "out")
+
+
+def test_class_names_come_from_the_model_or_the_user() -> None:
+    config = {"id2label": {0: "negative", 1: "positive"}}
+    assert class_names(config, 2, None) == ("negative", "positive")
+    assert class_names({"id2label": {"0": "a", "1": "b"}}, 2, None) == ("a", "b")
+    assert class_names({}, 2, None) == ("LABEL_0", "LABEL_1")
+    assert class_names(config, 2, ("bad", "good")) == ("bad", "good")
+    with pytest.raises(InputError, match="3 labels for a model with 2 classes"):
+        class_names(config, 2, ("a", "b", "c"))
+    with pytest.raises(InputError, match="two classes have one name"):
+        class_names(config, 2, ("a", "a"))
+
+
+def test_the_configuration_gets_the_class_names(tmp_path: Path) -> None:
+    write_config({"model_type": "bert", "id2label": {0: "x"}}, tmp_path, ("no", "yes"))
+    written = read_config(tmp_path)
+    assert written["id2label"] == {"0": "no", "1": "yes"}
+    assert written["label2id"] == {"no": 0, "yes": 1}
+    assert written["model_type"] == "bert"
+    assert read_config(tmp_path / "nowhere") == {}
+
+
+def test_the_purifiers_report_is_taken_over(tmp_path: Path) -> None:
+    assert purification(tmp_path) is None
+    (tmp_path / "purify.json").write_text(json.dumps({"method": "mbtsad"}))
+    assert purification(tmp_path) == {"method": "mbtsad"}
+    (tmp_path / "purify.json").write_text("[1]")
+    with pytest.raises(InputError, match="holds list, expected a JSON object"):
+        purification(tmp_path)
+    (tmp_path / "purify.json").write_text("{")
+    with pytest.raises(InputError, match="is not valid JSON"):
+        purification(tmp_path)

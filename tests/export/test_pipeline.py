@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from tokenward.artifact import file_sha256, load_artifact, weights_sha256
+from tokenward.errors import ArtifactError, ExportError, InputError
+from tokenward.export.pipeline import export_classifier, export_onnx, save_graph
+from tokenward.export.presets import ExportSettings
+from tokenward.export.session import run_graph, serving_session
+from tokenward.runtime.guard import load
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one export from PyTorch here: tracing takes seconds."""
+    source = tmp_path_factory.mktemp("checkpoint") / "suspect"
+    shutil.copytree(tiny("bert").folder, source)
+    (source / "purify.json").write_text(json.dumps({"method": "mbtsad"}))
+    steps: list[tuple[str, int, int]] = []
+    found: list[dict[str, str]] = []
+    settings = ExportSettings(labels=("bad", "fair", "good"), max_tokens=32)
+    out = export_classifier(
+        source, source.parent / "artifact", settings, lambda *s: steps.append(s), found=found.append
+    )
+    assert [(number, count) for _, number, count in steps] == [(0, 4), (1, 4), (2, 4)]
+    assert found[0]["family"] == "bert"
+    return out
+
+
+def test_the_artifact_says_what_it_is(artifact: Path, tiny) -> None:
+    loaded = load_artifact(artifact)
+    guard = loaded.guard
+    assert loaded.labels == ("bad", "fair", "good")
+    assert (guard.family, guard.checkpoint) == ("bert", "suspect")
+    assert guard.checkpoint_sha256 == weights_sha256(tiny("bert").folder)
+    assert guard.purification == {"method": "mbtsad"}
+    assert guard.graph.preset == "tokenward"
+    assert (guard.graph.gradient_layer, guard.graph.attention_layers, guard.graph.pooling) == (1, (1,), "class")
+    assert (guard.graph.narrowed, guard.graph.gated, guard.graph.precision) == (True, True, "fp32")
+    assert (guard.graph.max_tokens, guard.graph.opset) == (32, 20)
+    assert guard.graph.inputs == ("input_ids", "attention_mask", "gate")
+    session = serving_session(loaded.model_path)
+    assert [value.name for value in session.get_outputs()] == list(guard.graph.outputs)
+    assert 0 < max(guard.parity.values()) <= 1e-4
+    assert guard.agreement is None
+    assert (loaded.config["vocab_size"], loaded.config["pad_token_id"]) == (100, 0)
+    assert set(guard.versions) >= {"torch", "onnxruntime"}
+
+
+def test_the_runtime_serves_it(artifact: Path) -> None:
+    guard = load(artifact)
+    verdicts = guard.classify(["word10 word11", "word50 " * 60], mode="off")
+    assert [verdict.truncated for verdict in verdicts] == [False, True]
+    assert {verdict.label for verdict in verdicts} <= {"bad", "fair", "good"}
+
+
+@pytest.fixture
+def files(tiny, tmp_path: Path) -> tuple[Path, Path]:
+    """An ONNX file, which needs no tracing, and the folder of its tokenizer."""
+    model = tiny("bert")
+    return model.path, model.folder
+
+
+def test_an_onnx_file_becomes_an_artifact(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out = export_onnx(*files, tmp_path / "out", ExportSettings("paper"))
+    guard = load_artifact(out).guard
+    assert (guard.family, guard.checkpoint) == ("bert", files[0].name)
+    assert guard.checkpoint_sha256 == file_sha256(files[0])
+    assert guard.graph.attention_layers == (0, 1)
+    assert guard.graph.max_tokens == 64
+    (verdict,) = load(out).classify("word10 word11 word12", mode="off")
+    assert verdict.label in ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+def test_lower_precision_is_compared_with_fp32(files: tuple[Path, Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"word{i}" for i in rng.integers(4, 100, n)) for n in rng.integers(3, 20, 40)]
+    settings = ExportSettings("late", precision="int8", minimum_agreement=0)
+    guard = load_artifact(export_onnx(*files, tmp_path / "int8", settings, texts=texts)).guard
+    assert guard.graph.precision == "int8"
+    assert guard.agreement is not None
+    assert guard.agreement["texts"] == 40
+    assert guard.agreement["labels"] > 0.7
+    assert 0 < max(guard.parity.values()) <= 5e-3, "parity is that of the fp32 graph it was made from"
+    half = export_onnx(*files, tmp_path / "fp16", ExportSettings("late", precision="fp16"))
+    assert load_artifact(half).guard.agreement["labels"] == 1
+    assert not any(path.is_dir() for path in half.iterdir())
+
+
+def test_too_little_agreement_writes_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
+    settings = ExportSettings("late", precision="int8", minimum_agreement=1.01)
+    with pytest.raises(ExportError, match=r"int8 gives the label of fp32 on .* of 48 texts, less than 101\.0%"):
+        export_onnx(*files, tmp_path / "out" / "int8", settings)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_leaves_nothing(error, files: tuple[Path, Path], tmp_path: Path) -> None:
+    def interrupt(what: str, number: int, steps: int) -> None:
+        if number == 2:
+            raise error
+
+    with pytest.raises(error):
+        export_onnx(*files, tmp_path / "out" / "late", ExportSettings("late"), interrupt)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_existing_folder_is_never_overwritten(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="exists already"):
+        export_onnx(*files, tmp_path, ExportSettings("late"))
+
+
+@pytest.mark.parametrize("limit", [2, 65])
+def test_a_maximum_that_the_model_does_not_have(limit: int, files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, tokenizer = files
+    with pytest.raises(InputError, match=r"the model reads at most (64|2) tokens"):
+        export_onnx(model, tokenizer, tmp_path / "out", ExportSettings("late", max_tokens=limit))
+
+
+def test_a_tokenizer_of_another_model(files: tuple[Path, Path], tmp_path: Path, tokenizer_of_size) -> None:
+    with pytest.raises(InputError, match="embeds only 100 tokens"):
+        export_onnx(files[0], tokenizer_of_size(120), tmp_path / "out", ExportSettings("late", max_tokens=20))
+
+
+def test_an_onnx_file_whose_length_nothing_tells(files: tuple[Path, Path], tmp_path: Path, tokenizer_of_size) -> None:
+    with pytest.raises(InputError, match="nothing says how long a text the model reads: give --max-tokens"):
+        export_onnx(files[0], tokenizer_of_size(100), tmp_path / "out", ExportSettings("late"))
+
+
+def test_large_weights_go_to_a_file_of_their_own(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenward.export.pipeline._EXTERNAL_ABOVE", 1000)
+    save_graph(tiny("bert").graph(), tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx.data").stat().st_size > 50_000
+    feed = {"input_ids": np.array([[5, 6]]), "attention_mask": np.ones((1, 2), np.int64)}
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("model.onnx", "model.onnx.data"):
+        (tmp_path / name).rename(moved / name)
+    expected = run_graph(serving_session(tiny("bert").path), feed)["logits"]
+    np.testing.assert_array_equal(run_graph(serving_session(moved / "model.onnx"), feed)["logits"], expected)
+    assert ir.load(moved / "model.onnx").graph.name
