@@ -89,7 +89,7 @@ class Layout:
         return {
             "inputs": ", ".join(str(v.name) for v in (self.input_ids, self.attention_mask, self.token_type_ids) if v),
             "word embeddings": f"{self.embedding.name} (table {self.table.name}, {self.vocabulary} rows)",
-            "attention": f"{len(self.attention)} layers of {first.heads} heads, first softmax {first.softmax.name}",
+            "attention": f"{len(self.attention)} × {first.heads} heads, first softmax {first.softmax.name}",
             "pooling": f"{self.pooling} ({self.pooled.op_type})" if self.pooled else self.pooling,
             "logits": f"{self.logits.name}, {self.classes} classes",
         }

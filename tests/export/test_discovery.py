@@ -28,7 +28,7 @@ def test_finds_the_parts_of_bert(tiny) -> None:
 def test_describes_what_it_found(tiny) -> None:
     described = discover(tiny("bert").graph().graph).describe()
     assert described["inputs"] == "input_ids, attention_mask"
-    assert described["attention"].startswith("2 layers of 4 heads")
+    assert described["attention"].startswith("2 × 4 heads")
     assert "100 rows" in described["word embeddings"]
 
 
