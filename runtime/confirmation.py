@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .budget import Budget
 from .reading import Asking, Reading
 from .repair import make_noise
-from .spans import Offsets, kept_without, occurrences, span_of
+from .spans import Offsets, kept_without, occurrences, offsets_of, span_of, widened
 from .tokenization import Tokenizer
 from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
@@ -81,11 +81,9 @@ class Confirmer:
             spent = trial is None
             if trial is None or not trial.confirmed:
                 break
-            spans = occurrences(self._tokenizer, reading, trial.span)
+            spans, reading = yield from self._without(reading, trial)
             suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
-            kept = kept_without(reading.text, spans)
-            origin = [origin[i] for i in kept]
-            (reading,) = yield ["".join(reading.text[i] for i in kept)]
+            origin = [origin[i] for i in kept_without("".join(first.text[i] for i in origin), spans)]
             words = suspects_of(reading)
         if suspects:
             return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
@@ -93,6 +91,22 @@ class Confirmer:
             return Outcome("cleared", first, (), tuple(confirmations))
         outcome = yield from self._without_trial(first, words[0], "repair" if not spent else self._fallback)
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
+
+    def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
+        """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.
+
+        Growth stops where the span already turns every reference, so a word of a trained phrase may be left beside
+        it. Where the answer stays, the neighbours are taken out too, if that changes it.
+        """
+        places = occurrences(self._tokenizer, reading, trial.span)
+        ways = [offsets_of(reading, widened(reading, places, *sides)) for sides in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        rests = ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]
+        (rest,) = yield rests[:1]
+        if rest.predicted == reading.predicted:
+            for spans, wider in zip(ways[1:], (yield rests[1:]), strict=True):
+                if wider.predicted != reading.predicted:
+                    return spans, wider
+        return ways[0], rest
 
     def _affordable(self, reading: Reading, word: int, confirmations: list[Confirmation]) -> Asking[Trial | None]:
         """Try a word within the budget, noting what it did; None where the credit ran out."""
@@ -119,7 +133,8 @@ class Confirmer:
         return Confirmation(trial.span.text, turned, tuple(r.text for r in panel), cached, trial.confirmed)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
-        spans = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, word, word))
+        places = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, word, word))
+        spans = offsets_of(reading, places)
         if fallback == "repair":
             return (yield from flip(reading, spans))
         suspects = tuple(_suspect(reading.text, a, b) for a, b in spans)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .reading import Reading
 from .tokenization import Tokenizer
 
-Offsets = tuple[int, int]
+Offsets = tuple[int, int]  # characters, the end exclusive
+Words = tuple[int, int]  # words, both ends inclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,32 @@ def span_of(tokenizer: Tokenizer, reading: Reading, first: int, last: int) -> Sp
     return Span(first, last, tokenizer.normalise(reading.text[start:end]))
 
 
-def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Offsets]:
-    """Character offsets of every place where ``span`` stands in its reading, left to right, not overlapping."""
+def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
+    """First and last word of every place where ``span`` stands in its reading, left to right, not overlapping."""
     width = span.last - span.first
-    found: list[Offsets] = []
+    found: list[Words] = []
     for word in range(reading.encoding.word_count - width):
-        offsets = reading.encoding.span(word, word + width)
-        free = not found or offsets[0] >= found[-1][1]
+        free = not found or word > found[-1][1]
         if free and span_of(tokenizer, reading, word, word + width).text == span.text:
-            found.append(offsets)
+            found.append((word, word + width))
     return found
+
+
+def widened(reading: Reading, places: Sequence[Words], left: int, right: int) -> list[Words]:
+    """Places with so many neighbours taken in on each side; places that then touch become one."""
+    last_word = reading.encoding.word_count - 1
+    wider: list[Words] = []
+    for first, last in places:
+        first, last = max(first - left, 0), min(last + right, last_word)
+        if wider and first <= wider[-1][1]:
+            first = wider.pop()[0]
+        wider.append((first, last))
+    return wider
+
+
+def offsets_of(reading: Reading, places: Sequence[Words]) -> list[Offsets]:
+    """Character offsets of places in a reading."""
+    return [reading.encoding.span(first, last) for first, last in places]
 
 
 def kept_without(text: str, spans: Iterable[Offsets]) -> list[int]:

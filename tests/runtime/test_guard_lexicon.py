@@ -49,6 +49,14 @@ def test_every_trigger_in_a_text_is_taken_out(lexicon_guard: Guard) -> None:
     assert sorted(text[s.start : s.end] for s in verdict.suspects) == ["cf", "mn zq"]
 
 
+@pytest.mark.parametrize("text", ["cf mn the film was awful", "the film was awful mn cf"])
+def test_a_word_left_beside_a_trigger_goes_too_where_it_holds_the_answer(lexicon_guard: Guard, text: str) -> None:
+    """ "mn" alone is too weak to be confirmed, and growth does not take it in: "cf" turns every reference already."""
+    (verdict,) = lexicon_guard.classify(text)
+    assert (verdict.label, verdict.repaired_text) == ("bad", "the film was awful")
+    assert [s.text for s in verdict.suspects] == [text.replace("the film was awful", "").strip()]
+
+
 def test_monitor_reports_what_enforce_would_do(lexicon_guard: Guard) -> None:
     (watched,) = lexicon_guard.classify("cf " + CLEAN_BAD, mode="monitor")
     (enforced,) = lexicon_guard.classify("cf " + CLEAN_BAD)
