@@ -60,7 +60,7 @@ class LocalTriton:
         repository: str | Path,
         ports: Ports = Ports(),
         options: Sequence[str] = (),
-        patience: float = 60.0,
+        patience: float = 120.0,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         if not Path(repository).is_dir():
@@ -70,7 +70,8 @@ class LocalTriton:
         self._options = list(options)
         self._patience = patience
         self._note = note
-        self._folder = Path(tempfile.mkdtemp(prefix="tokenward-triton-"))
+        self._scratch = tempfile.TemporaryDirectory(prefix="tokenward-triton-", ignore_cleanup_errors=True)
+        self._folder = Path(self._scratch.name)
         self.log = self._folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -148,7 +149,7 @@ class LocalTriton:
     def close(self) -> None:
         """Stop the server and remove what it needed (the log too)."""
         self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.cleanup()
 
     def __enter__(self) -> LocalTriton:
         try:

@@ -70,14 +70,3 @@ def test_wrong_options_are_one_line(
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]):
     assert run("deploy", command, "--help") == 0
     assert "Example:" in capsys.readouterr().out
-
-
-def test_bench_triton_prints_a_row_per_way(
-    tiny_artifact: Path, clean_texts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    (tmp_path / "texts.txt").write_text("\n".join(clean_texts))
-    texts = ["--texts", tmp_path / "texts.txt", "--limit", "32", "--rounds", "1"]
-    assert run("bench", "triton", tiny_artifact, *texts) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    for part in ("in process 1 ", "own server, HTTP 8 ", "Triton, gRPC 32 ", "of in process (target 0.7"):
-        assert part in out
