@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from ..errors import EngineError, InputError, TokenwardError
 from .batches import pad
 from .calls import Answer, Call, Case
 from .engine import ALWAYS_SKIP, Arrays
-from .guard import Guard, GuardOptions, load
+from .guard import Guard, load
 from .observer import Observer, Timing
 from .queueing import BatchQueue, Entry
 from .reading import Reading, split
@@ -62,8 +62,8 @@ class AsyncGuard:
     stages and runs one text through them; leaving finishes what was accepted.
 
     Args:
-        source: an artifact folder, or a guard that is loaded already.
-        options, guard_options: how to batch and how to judge; the latter only where ``source`` is a folder.
+        source: an artifact folder, a guard that is loaded already, or a function that loads one.
+        options: how callers share the engine.
         observer: hears of batches, verdicts and timings.
     """
 
@@ -71,14 +71,12 @@ class AsyncGuard:
 
     def __init__(
         self,
-        source: Guard | str | Path,
+        source: Guard | str | Path | Callable[[], Guard],
         options: BatchingOptions | None = None,
-        guard_options: GuardOptions | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.options = options or BatchingOptions()
-        self._source = source
-        self._guard_options = guard_options
+        self._source = partial(load, source) if isinstance(source, (str, Path)) else source
         self._observer = observer or Observer()
         self._calls: set[Call] = set()
         self._tokenising = 0  # texts accepted but not in the queue yet
@@ -88,11 +86,7 @@ class AsyncGuard:
     async def __aenter__(self) -> AsyncGuard:
         self._pre, self._core, self._post = Stage("pre"), Stage("core"), Stage("post")
         source = self._source
-        self.guard = (
-            source
-            if isinstance(source, Guard)
-            else await self._core.run(partial(load, source, options=self._guard_options))
-        )
+        self.guard = source if isinstance(source, Guard) else await self._core.run(source)
         self._incoming: asyncio.Queue[Call] = asyncio.Queue()
         self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
         self._wake = asyncio.Event()

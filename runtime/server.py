@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..artifact import load_artifact
-from .guard import Guard, load
+from .guard import Guard
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
 from .openapi import install_document
@@ -42,7 +42,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
 
     Args:
         settings: of the server.
-        guard: a guard that is loaded already; None loads the artifact of the settings on start.
+        guard: a guard that is loaded already; None loads what the settings say on start.
     """
     from .. import __version__
 
@@ -91,11 +91,12 @@ def serve(settings: ServeSettings) -> None:
         "log_level": settings.log_level,
         "access_log": settings.log_level == "debug",
         "server_header": False,
+        "proxy_headers": False,  # nothing here depends on who the client is
         "timeout_keep_alive": 65,  # longer than load balancers keep idle connections: they close first
         "timeout_graceful_shutdown": math.ceil(settings.grace_seconds),
     }
     if settings.workers == 1:
-        guard = load(settings.artifact, options=settings.guard_options())
+        guard = settings.load_guard()
         if settings.mode != "off":
             calibrated(guard.artifact)
         uvicorn.run(create_app(settings, guard), **options)

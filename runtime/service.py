@@ -26,7 +26,7 @@ class Service:
 
     Args:
         settings: of the server.
-        guard: a guard that is loaded already; None loads the artifact of the settings on start.
+        guard: a guard that is loaded already; None loads what the settings say on start.
 
     Attributes:
         draining: the server has been told to stop and accepts nothing more.
@@ -35,9 +35,7 @@ class Service:
     def __init__(self, settings: ServeSettings, guard: Guard | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.engine = AsyncGuard(
-            guard or settings.artifact, settings.batching_options(), settings.guard_options(), self.metrics
-        )
+        self.engine = AsyncGuard(guard or settings.load_guard, settings.batching_options(), observer=self.metrics)
         self.draining = False
         self._audit = (
             AuditLog(settings.audit_log, settings.audit_hash, settings.audit_max_bytes, settings.audit_files)

@@ -25,7 +25,7 @@ from pydantic_settings import (
 from ..errors import InputError
 from .batching import BatchingOptions
 from .confirmation import Fallback
-from .guard import GuardOptions
+from .guard import EngineName, Guard, GuardOptions, load
 from .verdict import Mode
 
 
@@ -54,6 +54,8 @@ class ServeSettings(BaseSettings):
     cache_capacity: int = Field(GuardOptions.cache_capacity, ge=0, description="Outcomes of transplants remembered.")
     cache_file: Path | None = Field(None, description="Keep those outcomes in this file between runs.")
 
+    engine: EngineName = Field("onnx", description="What runs the model; torch-cuda needs an NVIDIA GPU.")
+    checkpoint: Path | None = Field(None, description="For torch-cuda: the checkpoint that was exported.")
     threads: int = Field(GuardOptions.threads, ge=0, description="Threads of the engine; 0: one per core.")
     token_budget: int = Field(GuardOptions.token_budget, ge=1, description="Most padded tokens in a micro-batch.")
     max_wait_ms: float = Field(
@@ -104,6 +106,10 @@ class ServeSettings(BaseSettings):
             threads=self.threads,
             token_budget=self.token_budget,
         )
+
+    def load_guard(self) -> Guard:
+        """Load the artifact as the settings say; raises what :func:`tokenward.load` does."""
+        return load(self.artifact, self.engine, self.guard_options(), self.checkpoint)
 
     def batching_options(self) -> BatchingOptions:
         """How callers share the engine."""

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 from .errors import TokenwardError
 
 if TYPE_CHECKING:
+    from .runtime.batching import AsyncGuard
     from .runtime.guard import Guard, load
     from .runtime.verdict import Verdict
 
 __version__ = "0.1.0"
-__all__ = ["Guard", "TokenwardError", "Verdict", "__version__", "load"]
+__all__ = ["AsyncGuard", "Guard", "TokenwardError", "Verdict", "__version__", "load"]
 
-_LAZY = {"Guard": "runtime.guard", "load": "runtime.guard", "Verdict": "runtime.verdict"}
+_LAZY = {
+    "AsyncGuard": "runtime.batching",
+    "Guard": "runtime.guard",
+    "load": "runtime.guard",
+    "Verdict": "runtime.verdict",
+}
 
 
 def __getattr__(name: str) -> Any:

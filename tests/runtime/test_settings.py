@@ -41,6 +41,7 @@ def test_every_setting_can_be_given_every_way(tmp_path, monkeypatch):
         "log_level": "error",
         "host": "::1",
         "model_name": "other",
+        "engine": "torch-cuda",
         "token": "x" * 20,
         "queue_texts": 999,
         "port": 81,
