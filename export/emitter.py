@@ -75,12 +75,7 @@ class Emitter:
             raise AttributeError(op_type)
         return lambda *inputs, **attributes: self.emit(op_type, *inputs, **attributes)
 
-    def emit(
-        self,
-        op_type: str,
-        *inputs: Operand | None,
-        **attributes: Attribute,
-    ) -> Term:
+    def emit(self, op_type: str, *inputs: Operand | None, **attributes: Attribute) -> Term:
         """Append one node of type `op_type` and return its first output, its dtype set."""
         given = [x.value if isinstance(x, Term) else x for x in inputs]
         dtypes = (x.dtype for x in given if isinstance(x, ir.Value))

@@ -1,4 +1,4 @@
-"""A place for backward nodes, how the forward pass looks from there, and shapes seen from both sides."""
+"""Where backward nodes go, what is known of values before the graph runs, and sizes measured while it does."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..errors import ExportError
-from .emitter import Emitter, Term
+from .emitter import Term
 from .region import Dim, Region, constant, dims
 
 _Attribute = TypeVar("_Attribute", int, float, str, list[int])
@@ -27,13 +27,13 @@ class Step:
         self.node = node
         self.dys = dys
         self.region = region
-        self.op: Emitter = region.op
+        self.op = region.op
 
     @property
     def dy(self) -> Term:
         """Cotangent of the first output, for ops whose other outputs carry no gradient."""
         if self.dys[0] is None or any(dy is not None for dy in self.dys[1:]):
-            raise self.unsupported("a gradient through an output other than the first")
+            raise self.refusal("its rule covers no gradient through an output other than the first")
         return self.dys[0]
 
     def has(self, i: int) -> bool:
@@ -66,7 +66,7 @@ class Step:
         """Return the number of axes of forward input i."""
         known = self.dims(i)
         if known is None:
-            raise self.unsupported(f"input {i} of unknown rank (run shape inference on the model first)")
+            raise self.refusal(f"its input {i} has an unknown rank; annotate the graph's shapes first")
         return len(known)
 
     def size(self, i: int, axis: int) -> Term:
@@ -77,7 +77,7 @@ class Step:
         """Return the dtype of input i."""
         dtype = self.input(i).dtype
         if dtype is None:
-            raise self.unsupported(f"input {i} of unknown dtype (run shape inference on the model first)")
+            raise self.refusal(f"its input {i} has an unknown type; annotate the graph's types first")
         return dtype
 
     def constant(self, i: int) -> np.ndarray | None:
@@ -85,12 +85,10 @@ class Step:
         return constant(self.input(i)) if self.has(i) else None
 
     def attribute(self, name: str, default: _Attribute) -> _Attribute:
-        """Term of the node's attribute `name`, or `default`."""
+        """Value of the node's attribute `name`, or `default`."""
         found = self.node.attributes.get(name)
         return default if found is None else cast(_Attribute, found.value)
 
-    def unsupported(self, what: str) -> ExportError:
+    def refusal(self, why: str) -> ExportError:
         """Return the error for a use of this op that its rule does not cover."""
-        return ExportError(
-            f"cannot differentiate {self.node.op_type} (node '{self.node.name}'): {what} is not supported"
-        )
+        return ExportError(f"cannot differentiate {self.node.op_type} (node '{self.node.name}'): {why}")

@@ -127,5 +127,5 @@ def dropout(step: Step, i: int) -> Term:
     """x̄ = ȳ (inference)."""
     training = step.constant(2)
     if step.has(2) and (training is None or training.item()):
-        raise step.unsupported("dropout in training mode")
+        raise step.refusal("it is in training mode; export the model in evaluation mode")
     return step.dy

@@ -43,11 +43,11 @@ def gather_elements(step: Step, i: int) -> Term:
 def gather_nd(step: Step, i: int) -> Term:
     """x̄ = ȳ added into zeros at the slices looked up."""
     if step.attribute("batch_dims", 0):
-        raise step.unsupported("batch_dims")
+        raise step.refusal("its rule does not cover batch_dims")
     _require_scatter_add(step)
     return step.op.ScatterND(step.region.full(0.0, step.input(0)), step.x(1), step.dy, reduction="add")
 
 
 def _require_scatter_add(step: Step) -> None:
     if step.op.opset < 16:
-        raise step.unsupported(f"opset {step.op.opset} (convert the model to 16 or newer, which can scatter sums)")
+        raise step.refusal(f"opset {step.op.opset} cannot scatter sums; convert the model to opset 16 or newer")

@@ -31,33 +31,30 @@ def matmul(step: Step, i: int) -> Term:
 @rule("Gemm")
 def gemm(step: Step, i: int) -> Term:
     """Ā = α·Ȳ·Bᵀ, B̄ = α·Aᵀ·Ȳ, C̄ = β·Σ Ȳ for Y = α·A·B + β·C (A, B perhaps transposed)."""
-    op, dy = step.op, step.dy
-    turned = step.attribute("transA", 0), step.attribute("transB", 0)
+    op, dy, a, b = step.op, step.dy, step.x(0), step.x(1)
+    trans_a, trans_b = step.attribute("transA", 0), step.attribute("transB", 0)
     alpha = step.attribute("alpha", 1.0)
     if i == 2:
         return step.region.sum_to(_scaled(dy, step.attribute("beta", 1.0)), step.output_dims(0), step.input(2))
-    if i == 0 and not turned[0] and is_constant(step.input(1)):
-        return _scaled(op.MatMul(dy, step.region.copy(step.input(1), transposed=not turned[1])), alpha)
-    other = step.x(1 - i)
-    if turned[i]:
-        left, right = (other, dy) if i == 0 else (dy, other)
-        flags = (turned[1], 1) if i == 0 else (1, turned[0])
+    if i == 0 and not trans_a and is_constant(b.value):
+        return _scaled(op.MatMul(dy, step.region.copy(b.value, transposed=not trans_b)), alpha)
+    if i == 0:
+        left, right, trans_left, trans_right = (b, dy, trans_b, 1) if trans_a else (dy, b, 0, 1 - trans_b)
     else:
-        left, right = (dy, other) if i == 0 else (other, dy)
-        flags = (0, 1 - turned[1]) if i == 0 else (1 - turned[0], 0)
-    return op.Gemm(left, right, alpha=alpha, transA=flags[0], transB=flags[1])
+        left, right, trans_left, trans_right = (dy, a, 1, trans_a) if trans_b else (a, dy, 1 - trans_a, 0)
+    return op.Gemm(left, right, alpha=alpha, transA=trans_left, transB=trans_right)
 
 
 @rule("Einsum")
 def einsum(step: Step, i: int) -> Term:
     """x̄ᵢ = einsum of ȳ and the other inputs onto the axes of xᵢ."""
     op = step.op
-    left, _, output = step.attribute("equation", "").replace(" ", "").partition("->")
+    left, arrow, output = step.attribute("equation", "").replace(" ", "").partition("->")
     terms = left.split(",")
-    if not _:
+    if not arrow:
         output = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
     if "." in left or any(len(set(term)) < len(term) for term in terms):
-        raise step.unsupported("an ellipsis or a repeated index in one term")
+        raise step.refusal("its rule covers no ellipsis and no index repeated in one term")
     others = [j for j in range(len(terms)) if j != i]
     present = {letter for term in [output, *(terms[j] for j in others)] for letter in term}
     target = "".join(letter for letter in terms[i] if letter in present)

@@ -36,20 +36,18 @@ def rms_normalization(step: Step, i: int) -> Term:
 
 def _statistics(step: Step) -> tuple[Term, Term]:
     """Return mean and reciprocal deviation of the forward pass, asking the forward node for them if need be."""
-    node, op = step.node, step.op
+    node, dtype, axis = step.node, step.dtype(0), step.attribute("axis", -1)
+    stash = ir.DataType.FLOAT if step.attribute("stash_type", 1) == 1 else dtype
+    shape = step.input(0).shape
     if len(node.outputs) < 3:
         node.resize_outputs(3)
-    shape, axis = step.input(0).shape, step.attribute("axis", -1)
     for output, stem in zip(node.outputs[1:], ("mean", "inverse_deviation"), strict=True):
-        if not output.name:
-            output.name = op.name(stem)
-        output.dtype = ir.DataType.FLOAT if step.attribute("stash_type", 1) == 1 else step.dtype(0)
+        output.name = output.name or step.op.name(stem)
+        output.dtype = stash
         if shape is not None:
             output.shape = ir.Shape([*shape[:axis], *[1] * len(shape[axis:])])
     mean, r = step.y(1), step.y(2)
-    if output.dtype != step.dtype(0):
-        return op.Cast(mean, to=step.dtype(0)), op.Cast(r, to=step.dtype(0))
-    return mean, r
+    return (mean, r) if stash == dtype else (step.op.Cast(mean, to=dtype), step.op.Cast(r, to=dtype))
 
 
 def _mean(step: Step, value: Term) -> Term:

@@ -35,8 +35,9 @@ def reduce_extremum(step: Step, i: int) -> Term:
 
 @rule("ReduceL2")
 def reduce_l2(step: Step, i: int) -> Term:
-    """x̄ = ȳ·x/y."""
-    return step.x(0) * _kept(step, step.dy / step.y())
+    """x̄ = ȳ·x/y, 0 where y = 0."""
+    op, y = step.op, step.y()
+    return step.x(0) * _kept(step, step.dy / op.Where(op.Equal(y, 0.0), 1.0, y))
 
 
 @rule("ReduceLogSumExp")
@@ -52,7 +53,7 @@ def _axes(step: Step) -> list[int]:
     if step.has(1):
         fixed = step.constant(1)
         if fixed is None:
-            raise step.unsupported("axes computed while the graph runs")
+            raise step.refusal("its axes are computed while the graph runs; they must be constant")
         axes = fixed.tolist()
     if not axes and not step.attribute("noop_with_empty_axes", 0):
         axes = [*range(rank)]

@@ -18,7 +18,7 @@ def where(step: Step, i: int) -> Term:
 def clip(step: Step, i: int) -> Term:
     """x̄ = ȳ where x lies within the bounds, else 0."""
     if i != 0:
-        raise step.unsupported("a gradient of the bounds")
+        raise step.refusal("its rule covers no gradient of the bounds")
     return step.op.Where(step.op.Equal(step.x(0), step.y()), step.dy, 0.0)
 
 

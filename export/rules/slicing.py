@@ -35,7 +35,7 @@ def slice_(step: Step, i: int) -> Term:
     op, dx, rank = step.op, step.dy, step.rank(0)
     starts, ends, steps = step.x(1), step.x(2), step.constant(4)
     if step.has(4) and steps is None:
-        raise step.unsupported("steps computed while the graph runs")
+        raise step.refusal("its steps are computed while the graph runs; they must be constant")
     for k, axis in enumerate(_sliced_axes(step)):
         start, end = op.Gather(starts, [k]), op.Gather(ends, [k])
         stride = 1 if steps is None else int(steps[k])
@@ -60,7 +60,7 @@ def _sliced_axes(step: Step) -> list[int]:
     if axes is not None:
         return [int(axis) % step.rank(0) for axis in axes]
     if step.has(3) or starts is None or not isinstance(starts[0], int):
-        raise step.unsupported("axes computed while the graph runs")
+        raise step.refusal("its axes are computed while the graph runs; they must be constant")
     return list(range(starts[0]))
 
 
@@ -69,6 +69,6 @@ def unpad(step: Step, i: int) -> Term:
     """x̄ = ȳ without the padding (mode 'constant')."""
     op, rank = step.op, step.rank(0)
     if step.attribute("mode", "constant") != "constant" or step.has(3):
-        raise step.unsupported("a mode other than 'constant' or an axes input")
+        raise step.refusal("its rule covers only mode 'constant' without an axes input")
     before = op.Slice(step.x(1), [0], [rank])
     return op.Slice(step.dy, before, before + step.region.shape(step.input(0)))

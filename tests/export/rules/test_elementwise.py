@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
+from tokenward.errors import ExportError
+
 PROPERTY = settings(max_examples=12, deadline=None, derandomize=True)
 AXES = st.sampled_from(["sizes", "symbols", "nothing"])
 SEEDS = st.integers(0, 2**16)
@@ -88,3 +90,9 @@ def test_cast_to_another_precision_and_back(check_gradient):
     body = "h = Cast<to=10>(x0)  d = Neg(h)  y = Cast<to=OWN>(d)"
     x = np.random.default_rng(0).integers(-8, 8, size=(2, 3)) / 4  # exact in half precision
     check_gradient(body, x, like=torch.neg)
+
+
+def test_dropout_in_training_mode_is_refused(check_gradient):
+    constants = {"ratio": np.array(0.5), "training": np.array(True)}
+    with pytest.raises(ExportError, match="evaluation mode"):
+        check_gradient("y = Dropout(x0, ratio, training)", np.ones(3), like=torch.clone, constants=constants)

@@ -58,7 +58,7 @@ def test_gather_of_one_token_needs_no_scatter(check_gradient, row, axes):
 
 
 def test_gather_of_several_rows_needs_opset_16(check_gradient):
-    with pytest.raises(ExportError, match="convert the model to 16 or newer"):
+    with pytest.raises(ExportError, match="convert the model to opset 16 or newer"):
         check_gradient("y = Gather(x0, x1)", draw((3,)), np.array([0, 2]), like=take(0), opset=13)
 
 

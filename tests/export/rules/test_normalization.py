@@ -71,13 +71,14 @@ def test_layer_normalization_as_exported_before_opset_17(check_gradient, opset):
     )
 
 
+@pytest.mark.parametrize("op", ["RMSNormalization", "SimplifiedLayerNormalization"])
 @PROPERTY
 @given(shape=st.lists(st.integers(2, 5), min_size=1, max_size=3), axes=AXES, seed=st.integers(0, 2**16))
-def test_root_mean_square_normalization(check_gradient, shape, axes, seed):
+def test_root_mean_square_normalization(check_gradient, op, shape, axes, seed):
     rng = np.random.default_rng(seed)
     x, scale = rng.normal(size=shape), rng.normal(size=shape[-1:])
     check_gradient(
-        "y = RMSNormalization<epsilon=1e-3>(x0, x1)",
+        f"y = {op}<epsilon=1e-3>(x0, x1)",
         x,
         scale,
         like=lambda x, scale: functional.rms_norm(x, scale.shape, scale, eps=1e-3),

@@ -61,6 +61,11 @@ def test_ties_share_the_gradient(gradients):
     assert found.tolist() == [[0, 3, 3, 0]]  # as PyTorch's amax does
 
 
+def test_the_norm_of_nothing_has_no_slope(gradients):
+    _, (found,) = gradients("y = ReduceL2<keepdims=0>(x0)", np.zeros(3), seed=np.array(1.0))
+    assert found.tolist() == [0, 0, 0]
+
+
 def test_sum_over_an_empty_axis(check_gradient):
     check_gradient(
         "y = ReduceSum(x0, axes)",
@@ -86,5 +91,5 @@ def test_mean_pooling_over_a_symbolic_axis(check_gradient):
 
 
 def test_axes_known_only_at_run_time_are_refused(check_gradient):
-    with pytest.raises(ExportError, match="axes computed while the graph runs"):
+    with pytest.raises(ExportError, match="axes are computed while the graph runs"):
         check_gradient("y = ReduceSum(x0, x1)", draw((2, 3)), np.array([1]), like=lambda x, _: x.sum(1, keepdim=True))
