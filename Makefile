@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+DEMO = artifacts/demo
 PACKAGES = attacks purify export kernels runtime deploy bench
 
 .PHONY: demo test lint types pytest bench gpu-test gpu-bench clean
@@ -30,11 +31,13 @@ types: $(STAMP)
 	for p in $(PACKAGES); do ln -s $(CURDIR)/$$p build/types/tokenward/$$p; done
 	cd build/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml -p tokenward
 
+# One thread each: two test processes share two cores, and threads that wait by spinning slow each other down.
 pytest: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(STAMP)
-	$(BIN)/tokenward bench all
+bench: demo
+	$(BIN)/tokenward bench speed $(DEMO)/guarded --model $(DEMO)/model --texts $(DEMO)/test.jsonl
+	$(BIN)/tokenward bench quality $(DEMO)/guarded --test $(DEMO)/test.jsonl --attack $(DEMO)/model
 
 gpu-test: $(STAMP)
 	$(BIN)/python -m pytest tests/kernels tests/runtime/test_engine_torch.py -m gpu

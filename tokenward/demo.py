@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -55,11 +56,16 @@ class DemoTexts:
 
 @dataclass(frozen=True)
 class Built:
-    """What the demonstration keeps: the backdoored checkpoint, the guarded artifact, the plain graph."""
+    """What the demonstration keeps: the backdoored checkpoint, the guarded artifact, the plain graph, the clean texts.
+
+    The texts are JSON lines with labels, for trying other commands.
+    """
 
     model: Path
     guarded: Path
     undefended: Path
+    calibration: Path
+    test: Path
 
 
 def demo_texts(train: Path | None, test: Path | None, settings: DemoSettings) -> DemoTexts:
@@ -99,12 +105,14 @@ def build(texts: DemoTexts, settings: DemoSettings, work: Path, console: Console
     trained = _key(texts.train, {**asdict(settings), "preset": None, "test_texts": None})
     guarded = _key(texts.calibration, {"model": trained, "preset": settings.preset})
     shelf = _Shelf(work, console)
-    built = Built(work / "model", work / "guarded", work / "undefended.onnx")
+    built = Built(*(work / n for n in ("model", "guarded", "undefended.onnx", "calibration.jsonl", "test.jsonl")))
     shelf.ensure(built.model, trained, "backdoored model", lambda path: _train(texts.train, settings, path, console))
     shelf.ensure(
         built.guarded, guarded, "guarded artifact", lambda path: _guard(built.model, texts, settings, path, console)
     )
     shelf.ensure(built.undefended, trained, "undefended ONNX model", lambda path: _bare(built.model, path))
+    shelf.ensure(built.calibration, guarded, "calibration texts", partial(_write, texts.calibration))
+    shelf.ensure(built.test, _key(texts.test, {}), "test texts", partial(_write, texts.test))
     return built
 
 
@@ -140,6 +148,12 @@ def _bare(model: Path, out: Path) -> None:
     from .bench.bare_onnx import export_bare
 
     export_bare(model, out)
+
+
+def _write(texts: LabelledTexts, out: Path) -> None:
+    with out.open("w", encoding="utf-8") as file:
+        for text, label in zip(texts.texts, texts.labels, strict=True):
+            file.write(json.dumps({"text": text, "label": texts.label_names[label]}, ensure_ascii=False) + "\n")
 
 
 class _Shelf:

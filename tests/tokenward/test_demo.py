@@ -13,7 +13,7 @@ from rich.console import Console
 from tokenward.demo import STAMPS, Built, DemoSettings, build, demo_texts
 from tokenward.errors import InputError
 from tokenward.runtime.guard import load
-from tokenward.texts import LabelledTexts
+from tokenward.texts import LabelledTexts, read_labelled
 
 Draw = Callable[[int, int], LabelledTexts]
 
@@ -110,6 +110,11 @@ def test_a_second_run_builds_only_what_changed_or_was_not_finished(
     after = stamps(built[0])
     assert {name for name in before if before[name] != after[name]} == {"guarded", "undefended.onnx"}
     assert built[0].undefended.stat().st_size > 1000
+
+
+def test_the_texts_are_kept_for_other_commands(built: tuple[Built, LabelledTexts]) -> None:
+    assert read_labelled(built[0].test) == built[1]
+    assert len(read_labelled(built[0].calibration)) == 300
 
 
 def test_what_a_demo_did_not_build_is_never_removed(
