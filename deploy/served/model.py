@@ -12,7 +12,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ...artifact import load_artifact
-from ...errors import InputError, TokenwardError
+from ...errors import EngineError, InputError
 from ...runtime.engine import Arrays, Batch, Engine
 from ...runtime.guard import Guard, GuardOptions
 from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of, texts_of
@@ -68,6 +68,8 @@ class TritonPythonModel:
 
     def _read(self, request: Any) -> tuple[RequestOptions, list[str]]:
         options = options_of(json.loads(request.parameters() or "{}"), self._default)
+        if self._guard.judge is None and options.mode != "off":
+            raise InputError(f"this model is not calibrated: mode {options.mode} is not there, only off")
         values = pb_utils.get_input_tensor_by_name(request, INPUT.name).as_numpy()
         for row, value in enumerate(values.reshape(-1)):
             if len(value) > self._max_text_bytes:
@@ -120,7 +122,7 @@ def _refusal(error: Exception) -> Any:
         code, message = pb_utils.TritonError.INVALID_ARG, str(error)
     elif isinstance(error, GraphUnavailableError):
         code, message = pb_utils.TritonError.UNAVAILABLE, str(error)
-    elif isinstance(error, TokenwardError):
+    elif isinstance(error, EngineError):
         message = str(error)
     else:
         pb_utils.Logger.log_error("".join(traceback.format_exception(error)))

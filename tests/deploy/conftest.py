@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 import tokenward
+from tokenward.artifact import load_artifact, rewriting, write_guard
 from tokenward.deploy.local_triton import LocalTriton
 from tokenward.deploy.repository import write_repository
 from tokenward.deploy.settings import TritonSettings
@@ -33,6 +36,16 @@ def traffic(clean_texts: Sequence[str]) -> list[str]:
 def in_process(tiny_artifact: Path) -> Guard:
     """What every answer of a server is compared with."""
     return tokenward.load(tiny_artifact)
+
+
+@pytest.fixture(scope="session")
+def uncalibrated_artifact(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What export leaves before calibration."""
+    path = copytree(tiny_artifact, tmp_path_factory.mktemp("uncalibrated") / "artifact")
+    artifact = load_artifact(path)
+    with rewriting(path) as folder:
+        write_guard(folder, replace(artifact.guard, calibration=None), artifact.labels)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from tokenward.deploy import probe as probe_module
 from tokenward.deploy.local_triton import LocalTriton
 from tokenward.deploy.repository import write_repository
 from tokenward.deploy.settings import TritonSettings
-from tokenward.errors import EngineError
+from tokenward.errors import EngineError, InputError
 from tokenward.runtime.guard import Guard
 
 LEAKS = re.compile(r"Traceback|\.py|/tmp|/home|line \d+|onnx runtime", re.IGNORECASE)
@@ -35,7 +35,9 @@ TEXT = "a superb film cf"
 
 
 @pytest.fixture(scope="module")
-def fragile(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+def fragile(
+    tiny_artifact: Path, uncalibrated_artifact: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalTriton]:
     """A server of its own, since models are unloaded and killed; ``broken`` has a graph that fails on every text."""
     repository = tmp_path_factory.mktemp("fragile") / "repository"
     write_repository(tiny_artifact, repository, TritonSettings("guard"))
@@ -44,7 +46,8 @@ def fragile(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     write_repository(
         tiny_artifact, repository, TritonSettings("narrow", max_batch=1, queue_size=2, self_contained=True)
     )
-    names = ("guard", "guard_graph", "broken_graph")
+    write_repository(uncalibrated_artifact, repository, TritonSettings("bare", mode="off"))
+    names = ("guard", "guard_graph", "broken_graph", "bare_graph")
     options = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
     with LocalTriton(repository, options=options) as server:
         yield server
@@ -75,6 +78,15 @@ def test_a_failing_graph_is_an_internal_error_without_details(fragile: LocalTrit
         assert not isinstance(failure.value, DeadlineError)
     assert not LEAKS.search(str(failure.value))
     assert "onnx runtime error" in fragile.log.read_text()  # the operator finds it there
+
+
+def test_an_uncalibrated_model_only_serves_off(fragile: LocalTriton, control: Any, in_process: Guard):
+    control.load_model("bare")
+    with TritonGuardClient(fragile.http_url, "bare", "http") as client:
+        assert client.classify(TEXT)[0].label == in_process.classify(TEXT, "off")[0].label
+        with pytest.raises(InputError, match="not calibrated") as refusal:
+            client.classify(TEXT, mode="enforce")
+    assert not LEAKS.search(str(refusal.value))
 
 
 def test_an_unloaded_graph_is_unavailable_until_it_is_back(fragile: LocalTriton, control: Any, in_process: Guard):

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
 import onnx
 import pytest
 
-from tokenward.artifact import load_artifact, rewriting, write_guard
+from tokenward.artifact import load_artifact
 from tokenward.deploy.repository import write_repository
 from tokenward.deploy.settings import TritonSettings
 from tokenward.errors import ArtifactError, InputError
@@ -87,15 +86,11 @@ def test_labels(tiny_artifact: Path, tmp_path: Path):
         write_repository(tiny_artifact, tmp_path, TritonSettings("other", labels=("a", "b", "c")))
 
 
-def test_an_artifact_that_is_not_calibrated_only_serves_off(tiny_artifact: Path, tmp_path: Path):
-    copytree(tiny_artifact, tmp_path / "artifact")
-    artifact = load_artifact(tmp_path / "artifact")
-    with rewriting(artifact.path) as folder:
-        write_guard(folder, replace(artifact.guard, calibration=None), artifact.labels)
+def test_an_artifact_that_is_not_calibrated_only_serves_off(uncalibrated_artifact: Path, tmp_path: Path):
     with pytest.raises(ArtifactError, match="not calibrated"):
-        write_repository(artifact.path, tmp_path / "models", TritonSettings("guard"))
+        write_repository(uncalibrated_artifact, tmp_path / "models", TritonSettings("guard"))
     assert not (tmp_path / "models").exists()
-    write_repository(artifact.path, tmp_path / "models", TritonSettings("guard", mode="off"))
+    write_repository(uncalibrated_artifact, tmp_path / "models", TritonSettings("guard", mode="off"))
 
 
 def test_an_altered_artifact_is_refused(tiny_artifact: Path, tmp_path: Path):
