@@ -111,7 +111,9 @@ def build(texts: DemoTexts, settings: DemoSettings, work: Path, console: Console
         built.guarded, guarded, "guarded artifact", lambda path: _guard(built.model, texts, settings, path, console)
     )
     shelf.ensure(built.undefended, trained, "undefended ONNX model", lambda path: _bare(built.model, path))
-    shelf.ensure(built.calibration, guarded, "calibration texts", partial(_write, texts.calibration))
+    shelf.ensure(
+        built.calibration, _key(texts.calibration, {}), "calibration texts", partial(_write, texts.calibration)
+    )
     shelf.ensure(built.test, _key(texts.test, {}), "test texts", partial(_write, texts.test))
     return built
 
