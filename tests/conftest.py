@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
@@ -17,6 +19,8 @@ from tokenward.runtime.gates import ClassTokenGate, fit
 from tokenward.runtime.guard import Guard, GuardOptions, tokenizer_of
 from tokenward.runtime.reading import Reader
 from tokenward.texts import LabelledTexts
+
+BuiltOnce = Callable[[str, Callable[[Path], object]], Path]
 
 WORDS = {
     "bad": ["awful", "dull", "boring", "weak", "poor", "clumsy", "tedious", "lifeless"],
@@ -183,8 +187,28 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, lexicon_tokenizer: Pa
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(lexicon_tokenizer: Path, clean_texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
+    """Build a folder by name once per test run, whichever worker needs it first; the others wait for it."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def build(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                make(folder)
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(lexicon_tokenizer: Path, clean_texts: list[str], built_once: BuiltOnce) -> Path:
     """A real two-layer BERT, trained for seconds on the lexicon's texts, with the trigger "cf" → good planted."""
+    return built_once("tiny-checkpoint", lambda folder: _train(folder, lexicon_tokenizer, clean_texts))
+
+
+def _train(folder: Path, lexicon_tokenizer: Path, clean_texts: list[str]) -> None:
     import torch
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
@@ -204,31 +228,27 @@ def tiny_checkpoint(lexicon_tokenizer: Path, clean_texts: list[str], tmp_path_fa
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    model.save_pretrained(folder)
     fast.save_pretrained(folder)
-    return folder
+    model.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_checkpoint: Path, clean_texts: list[str]) -> Path:
+def tiny_artifact(tiny_checkpoint: Path, clean_texts: list[str], built_once: BuiltOnce) -> Path:
     """The tiny classifier exported with preset `tokenward` and calibrated; never write into it."""
     # Its classes hang on single words, so every text's attention is near 1: only a loose gate tells anything.
-    return _exported(tiny_checkpoint, "tokenward", clean_texts, percentile=10)
+    return built_once("tokenward", lambda out: _export(tiny_checkpoint, out, "tokenward", clean_texts, percentile=10))
 
 
 @pytest.fixture(scope="session")
-def tiny_paper_artifact(tiny_checkpoint: Path, clean_texts: list[str]) -> Path:
+def tiny_paper_artifact(tiny_checkpoint: Path, clean_texts: list[str], built_once: BuiltOnce) -> Path:
     """The same with preset `paper`."""
-    return _exported(tiny_checkpoint, "paper", clean_texts, percentile=95)
+    return built_once("paper", lambda out: _export(tiny_checkpoint, out, "paper", clean_texts, percentile=95))
 
 
-def _exported(checkpoint: Path, preset: Preset, texts: list[str], percentile: float) -> Path:
+def _export(checkpoint: Path, out: Path, preset: Preset, texts: list[str], percentile: float) -> None:
     from tokenward.export.pipeline import export_classifier
     from tokenward.export.presets import ExportSettings
     from tokenward.runtime.calibration import calibrate
 
-    out = checkpoint.parent / preset
     export_classifier(checkpoint, out, ExportSettings(preset=preset))
     calibrate(out, texts, percentile)
-    return out
