@@ -16,8 +16,8 @@ from .xgraad_plain import PlainXGraad
 
 GUARDED = "guarded"
 COLD = "guarded, cold cache"
-BARE = "undefended ONNX Runtime"
-PLAIN = "published method in PyTorch"
+BARE = "undefended, ONNX"
+PLAIN = "published, PyTorch"
 
 
 @dataclass(frozen=True)

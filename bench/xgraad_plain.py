@@ -68,11 +68,10 @@ class PlainXGraad:
     def __init__(self, model_dir: Path, batch_size: int = 32, max_tokens: int = 128, percentile: float = 95.0) -> None:
         self._torch: Any = require("torch", "export")
         transformers: Any = require("transformers", "export")
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
-        self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            model_dir, attn_implementation="eager", use_safetensors=True
-        ).eval()
-        self._model.requires_grad_(False)
+        from ..export.forward import load_source
+
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._model = load_source(model_dir).module.requires_grad_(False)
         self._embed = self._model.get_input_embeddings()
         self.scored = scored_table(self._tokenizer.backend_tokenizer, self._embed.num_embeddings)
         self._batch_size = batch_size

@@ -11,14 +11,14 @@ from ..bench.speed import SpeedReport
 def speed_table(report: SpeedReport) -> Table:
     """Texts per second and ratios, each the median with its quartiles."""
     caption = (
-        f"{report.texts} texts, preset {report.preset}, {report.rounds} alternating rounds on {report.threads} "
-        "threads; median (quartiles)"
+        f"text in, answer out: {report.texts} texts, preset {report.preset}, {report.rounds} alternating rounds on "
+        f"{report.threads} threads; median (quartiles)"
     )
     if report.agreement is not None:
         caption += f"; guard and published method answer alike on {report.agreement:.1%}"
     table = Table(caption=caption, box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
-    for title in ("texts/s", "× published in PyTorch", "× undefended"):
+    for title in ("texts/s", "× published", "× undefended"):
         table.add_column(title, justify="right")
     for row in sorted(report.rows, key=lambda row: -row.texts_per_second.median):
         rate = row.texts_per_second
