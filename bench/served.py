@@ -40,11 +40,13 @@ class Served:
             memory = self._watched.memory_info().rss / 2**20
             return Footprint(memory, self._watched.num_threads(), self._watched.num_fds())
 
-    def metric(self, name: str) -> float:
-        """Sum of all samples of a metric, whatever their labels."""
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of a metric that have these labels, whatever their others."""
         with urllib.request.urlopen("http://{}:{}/metrics".format(*self.address), timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(name + r"(\{|\s)", line))
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        found = [line for line in lines if re.match(name + r"[{ ]", line) and all(pair in line for pair in wanted)]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
 @contextmanager

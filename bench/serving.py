@@ -10,18 +10,20 @@ from pathlib import Path
 from statistics import fmean
 
 from ..errors import InputError
+from ..runtime.batching import BatchingOptions
 from ..runtime.guard import GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
 from .http_load import Address, Load, classify_request, closed_loop, open_loop
 from .served import Served, served
 
-IN_PROCESS = "in process, large batches"
-ENFORCE, MONITOR, OFF = "server, enforce", "server, monitor", "server, off"
-ONE_BY_ONE = "server, one text at a time"
+IN_PROCESS = "in process"  # in large batches
+ENFORCE, MONITOR, OFF = "enforce", "monitor", "off"
+ONE_BY_ONE = "one at a time"  # enforce, each text a batch of its own
 
 STEADY = 0.6  # of saturation
 OVERLOAD = 3.0
 CALM = 0.2
+CALM_SECONDS = 5.0
 RECOVERY_SECONDS = 2.0
 
 Progress = Callable[[str], None]
@@ -55,13 +57,14 @@ class Overload:
 
 @dataclass(frozen=True)
 class ServingReport:
-    """One run of everything; rates in texts per second."""
+    """One run of everything; rates in texts per second, the server's deadline in seconds."""
 
     rows: tuple[ClosedRow, ...]
     batching_gain: Spread
     saturation: float
     steady: Load
     overload: Overload
+    deadline: float
     clients: int
     rounds: int
     texts: int
@@ -117,7 +120,9 @@ def measure_serving(
         tell("overload")
         overload = asyncio.run(_overload(batched, requests, saturation, overload_seconds))
     gain = ratio(seconds, ENFORCE, ONE_BY_ONE)
-    return ServingReport(tuple(rows), gain, saturation, steady, overload, clients, rounds, len(texts), threads)
+    return ServingReport(
+        tuple(rows), gain, saturation, steady, overload, BatchingOptions.deadline, clients, rounds, len(texts), threads
+    )
 
 
 class _Way:
@@ -133,13 +138,14 @@ class _Way:
 
     def run(self) -> None:
         """Send every text once."""
-        count, total = self._batches()
+        batches, texts = self._so_far()
         self.load = asyncio.run(closed_loop(self._server.address, self._requests, self._clients))
-        count, total = (after - before for after, before in zip(self._batches(), (count, total), strict=True))
-        self.batches.append(total / count)
+        more_batches, more_texts = self._so_far()
+        self.batches.append((more_texts - texts) / (more_batches - batches))
 
-    def _batches(self) -> tuple[float, float]:
-        return tuple(self._server.metric(f"tokenward_batch_texts_{part}") for part in ("count", "sum"))  # type: ignore[return-value]
+    def _so_far(self) -> tuple[float, float]:
+        metric = self._server.metric
+        return metric("tokenward_batch_texts_count"), metric("tokenward_batch_texts_sum")
 
 
 def _row(seconds: dict[str, list[float]], name: str, texts: int, way: _Way | None = None) -> ClosedRow:
@@ -149,19 +155,19 @@ def _row(seconds: dict[str, list[float]], name: str, texts: int, way: _Way | Non
 
 
 async def _overload(server: Served, requests: Sequence[bytes], saturation: float, seconds: float) -> Overload:
-    before = await _calm(server.address, requests, saturation, 5.0)
+    before = await _calm(server.address, requests, saturation)
     memory: list[float] = []
     watching = asyncio.create_task(_watch_memory(server, memory))
     load = await open_loop(server.address, requests, OVERLOAD * saturation, seconds)
     watching.cancel()
     await asyncio.sleep(RECOVERY_SECONDS)
-    after = await _calm(server.address, requests, saturation, 5.0)
+    after = await _calm(server.address, requests, saturation)
     third = max(1, len(memory) // 3)
     return Overload(load, fmean(memory[-third:]) / fmean(memory[:third]) - 1, before, after)
 
 
-async def _calm(address: Address, requests: Sequence[bytes], saturation: float, seconds: float) -> float:
-    return (await open_loop(address, requests, CALM * saturation, seconds, seed=1)).percentile(50)
+async def _calm(address: Address, requests: Sequence[bytes], saturation: float) -> float:
+    return (await open_loop(address, requests, CALM * saturation, CALM_SECONDS, seed=1)).percentile(50)
 
 
 async def _watch_memory(server: Served, memory: list[float]) -> None:

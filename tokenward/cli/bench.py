@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from . import bench_serving
+
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
@@ -22,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog="Example: `tokenward bench quality guarded --test test.tsv --attack checkpoint/attack.json --limit 1000`"
     )(quality)
+    bench_serving.register(group)
     app.add_typer(group, name="bench")
 
 
