@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..errors import ExportError, InputError, require
 from .annotation import annotate
 from .discovery import BATCH, SEQUENCE, Hints
+from .emitter import Emitter
 from .forward import OPSET
 
 _OLDEST = 13
@@ -29,6 +31,7 @@ def read_onnx(path: Path, hints: Hints) -> ir.Model:
         model = _upgrade(model, path)
     common.InlinePass()(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _bound_masked_scores(model.graph)
     common.RemoveUnusedNodesPass()(model)
     _name_inputs(model.graph, hints)
     annotate(model)
@@ -70,6 +73,24 @@ def _upgrade(model: ir.Model, path: Path) -> ir.Model:
     if model.opset_imports.get("", 0) < OPSET:
         raise ExportError(f"'{path}' cannot be brought to opset {OPSET}: export it again at opset {OPSET}")
     return model
+
+
+def _bound_masked_scores(graph: ir.Graph) -> None:
+    """Keep softmaxes of fully masked rows from being NaN, where an exporter repairs them behind the softmax.
+
+    ``Where(IsNaN(p), 0, p)`` gives finite answers but no finite gradient. Scores bounded from below need no repair; the
+    rows concerned are those of padding, which nothing reads.
+    """
+    op = Emitter(graph, prefix="bounded")
+    for node in [
+        n for n in graph if n.op_type == "Softmax" and any(u.node.op_type == "IsNaN" for u in n.outputs[0].uses())
+    ]:
+        scores, weights = node.inputs[0], node.outputs[0]
+        weights.dtype = ir.DataType.FLOAT
+        node.replace_input_with(0, op.Max(scores, np.array(np.finfo(np.float32).min)).value)
+        for repair in [use.node for use in weights.uses() if use.node.op_type == "Where" and use.idx == 2]:
+            repair.outputs[0].replace_all_uses_with(weights)
+    graph.sort()
 
 
 def _name_inputs(graph: ir.Graph, hints: Hints) -> None:

@@ -227,7 +227,7 @@ def _lower(model: ir.Model, chosen: Plan, settings: ExportSettings, hints: Hints
 
 
 def _drawn(table: NDArray[np.bool_], pad_id: int, max_tokens: int) -> Iterator[dict[str, NDArray[np.int64]]]:
-    return random_batches(((16, 12), (16, 24), (16, 48)), len(table), pad_id, max_tokens)
+    return random_batches(((16, 12), (16, 24), (16, 48)), table, pad_id, max_tokens)
 
 
 def _check_agreement(agreement: dict[str, float], settings: ExportSettings) -> None:

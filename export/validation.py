@@ -45,7 +45,7 @@ def validate(
     """
     session = serving_session(path)
     worst: dict[str, float] = {}
-    for feed in random_batches(truth.shapes, len(table), pad_id, max_tokens, _takes_types(session)):
+    for feed in random_batches(truth.shapes, table, pad_id, max_tokens, _takes_types(session)):
         got = run_graph(session, feed)
         expected = expected_outputs(truth(feed), feed, plan, pooling, table)
         shape = "batch {} × {} tokens".format(*feed["input_ids"].shape)
@@ -60,7 +60,7 @@ def validate(
                     f"allowed {allowed:.0e}"
                 )
             worst[name] = max(worst.get(name, 0.0), error)
-    _try_longest(session, len(table), pad_id, max_tokens)
+    _try_longest(session, table, pad_id, max_tokens)
     return worst
 
 
@@ -99,10 +99,10 @@ def relative_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(got - expected).max()) / max(largest, 1e-9)
 
 
-def _try_longest(session: Any, vocabulary: int, pad_id: int, max_tokens: int) -> None:
+def _try_longest(session: Any, table: NDArray[np.bool_], pad_id: int, max_tokens: int) -> None:
     """Run one text as long as the model says it reads (as far as that is cheap): positions may end before."""
     length = min(max_tokens, _LONGEST)
-    (feed,) = random_batches(((1, length),), vocabulary, pad_id, length, _takes_types(session))
+    (feed,) = random_batches(((1, length),), table, pad_id, length, _takes_types(session))
     try:
         finite = np.isfinite(run_graph(session, feed)["logits"]).all()
     except Exception as error:  # the library's errors share no base class
@@ -116,9 +116,14 @@ def _takes_types(session: Any) -> bool:
 
 
 def random_batches(
-    shapes: tuple[tuple[int, int], ...], vocabulary: int, pad_id: int, max_tokens: int, token_types: bool = False
+    shapes: tuple[tuple[int, int], ...],
+    table: NDArray[np.bool_],
+    pad_id: int,
+    max_tokens: int,
+    token_types: bool = False,
 ) -> Iterator[dict[str, NDArray[np.int64]]]:
-    """Yield seeded random texts, right-padded to different lengths."""
+    """Yield seeded random texts, right-padded to different lengths; at least half of their tokens are scored ones."""
+    vocabulary, words = len(table), np.flatnonzero(table)
     rng = np.random.default_rng(0)
     for batch, sequence in shapes:
         sequence = min(sequence, max_tokens)
@@ -126,6 +131,8 @@ def random_batches(
         lengths[0] = sequence
         mask = (np.arange(sequence) < lengths[:, None]).astype(np.int64)
         ids = rng.integers(0, vocabulary, (batch, sequence))
+        if len(words):
+            ids = np.where(rng.random(ids.shape) < 0.5, rng.choice(words, ids.shape), ids)
         ids = np.where(ids == pad_id, (pad_id + 1) % vocabulary, ids)
         feed = {"input_ids": np.where(mask == 1, ids, pad_id), "attention_mask": mask}
         if token_types:

@@ -79,7 +79,8 @@ def test_class_attention_of_each_pooling() -> None:
 
 
 def test_batches_are_padded_on_the_right_to_different_lengths() -> None:
-    (feed,) = random_batches(((6, 9),), 50, 3, 7, token_types=True)
+    table = np.arange(50) >= 40
+    (feed,) = random_batches(((6, 9),), table, 3, 7, token_types=True)
     mask = feed["attention_mask"]
     assert mask.shape == (6, 7), "no longer than the model reads"
     assert mask[0].all()
@@ -88,3 +89,4 @@ def test_batches_are_padded_on_the_right_to_different_lengths() -> None:
     assert (feed["input_ids"][mask == 0] == 3).all()
     assert (feed["input_ids"][mask == 1] != 3).all()
     assert set(np.unique(feed["token_type_ids"])) == {0, 1}
+    assert 0.3 < table[feed["input_ids"][mask == 1]].mean() < 0.9, "few words are scored, but most texts have some"
