@@ -1,0 +1,44 @@
+"""`tokenward bench speed`: the guard against the undefended model and the published method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group `bench`."""
+    group.command(
+        epilog="Example: `tokenward bench speed artifacts/demo/guarded --model artifacts/demo/model "
+        "--texts artifacts/demo/test.jsonl`"
+    )(speed)
+
+
+def speed(
+    artifact: Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")],
+    model: Annotated[Path, typer.Option(help="The checkpoint folder that it was exported from.")],
+    texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
+    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 400,
+    rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 5,
+) -> None:
+    """Race the guard against the undefended model and the published method in plain PyTorch, text in, answer out."""
+    from itertools import islice
+
+    from ..errors import require
+    from ..texts import iter_texts
+    from .console import notes, progress_bar, results
+
+    require("torch", "export")
+    from ..bench.speed import measure_speed
+    from .speed_table import speed_table
+
+    chosen = list(islice((text for text in iter_texts(texts) if text), limit))
+    notes().print("[dim]exporting the undefended model ...[/]")
+    with progress_bar() as bar:
+        task = bar.add_task("rounds", total=None)
+        report = measure_speed(
+            artifact, model, chosen, rounds, lambda name: bar.update(task, advance=1, description=name)
+        )
+    results().print(speed_table(report))

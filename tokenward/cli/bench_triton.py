@@ -1,0 +1,38 @@
+"""`tokenward bench triton`: the price of each hop to an inference server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group `bench`."""
+    group.command(epilog="Example: `tokenward bench triton artifacts/demo/guarded --texts artifacts/demo/test.jsonl`")(
+        triton
+    )
+
+
+def triton(
+    artifact: Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")],
+    texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
+    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=32)] = 400,
+    rounds: Annotated[int, typer.Option(help="Timed runs of each way.", min=1)] = 3,
+) -> None:
+    """Race the guard in process, over the project's own HTTP server and on a real Triton; 1, 8 and 32 clients."""
+    from itertools import islice
+
+    from ..bench.triton import measure_triton
+    from ..texts import iter_texts
+    from .console import progress_bar, results
+    from .triton_table import triton_table
+
+    chosen = list(islice((text for text in iter_texts(texts) if text), limit))
+    with progress_bar() as bar:
+        task = bar.add_task("starting servers", total=None)
+        report = measure_triton(
+            artifact, chosen, rounds=rounds, progress=lambda name: bar.update(task, advance=1, description=name)
+        )
+    results().print(triton_table(report))
