@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tokenward.deploy.settings import TritonSettings
 from tokenward.errors import InputError
 
 IMAGE = "reg.example:5000/team/guard:1.0"
+
+HADOLINT = Path(sysconfig.get_path("scripts")) / "hadolint"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def rendered(request: pytest.FixtureRequest, repository: Path, tmp_path_factory:
 
 def test_dockerfile_passes_its_linter(rendered: Path):
     # DL3022: `models` is a named build context, which the linter does not know.
-    done = subprocess.run(["hadolint", "--ignore=DL3022", rendered / "Dockerfile"], capture_output=True, text=True)
+    done = subprocess.run([HADOLINT, "--ignore=DL3022", rendered / "Dockerfile"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     text = (rendered / "Dockerfile").read_text()
     assert re.search(r"^USER 1000:1000$", text, re.MULTILINE)
