@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..errors import ExportError, require
-from .discovery import BATCH, SEQUENCE
+from .axes import BATCH, SEQUENCE
 from .region import Dim
 
 # Primes, which no axis of a model is likely to be a multiple of by chance.

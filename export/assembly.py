@@ -11,7 +11,8 @@ from onnx_ir.passes import common
 
 from . import attention_tap, scoring
 from .autodiff import differentiate
-from .discovery import BATCH, SEQUENCE, Layout
+from .axes import BATCH, SEQUENCE
+from .discovery import Layout
 from .emitter import Emitter
 from .gate import Gated, gate_rows, rows_at_or_above
 from .narrowing import narrow

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from .discovery import BATCH, SEQUENCE, AttentionLayer, Layout
+from .axes import BATCH, SEQUENCE
+from .discovery import AttentionLayer, Layout
 from .emitter import Emitter, Operand, Term
 from .region import dims
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,9 +9,8 @@ import onnx_ir as ir
 
 from ..artifact import Pooling
 from ..errors import ExportError
-from .region import Dim, constant, dims
-
-BATCH, SEQUENCE = "batch", "sequence"
+from .axes import BATCH, SEQUENCE, fold, has_sequence
+from .region import constant, dims
 
 # What may stand between the input ids and the embedding table, and between an attention softmax and its product with
 # the values, without changing what they are.
@@ -148,19 +146,6 @@ def nodes_between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.No
     if end not in reached:
         raise ExportError(f"the logits '{end.name}' do not depend on the word embeddings '{start.name}'")
     return path[::-1]
-
-
-def has_sequence(value: ir.Value) -> bool:
-    """Whether an axis of ``value`` runs over the tokens, alone or folded with another."""
-    return any(isinstance(d, str) and SEQUENCE in d for d in dims(value) or ())
-
-
-def fold(dim: Dim) -> int | None:
-    """Factor k of an axis ``k*batch`` in which heads are folded into the batch; 1 for the batch axis itself."""
-    if dim == BATCH:
-        return 1
-    match = re.fullmatch(rf"(\d+)\*{BATCH}|{BATCH}\*(\d+)", str(dim))
-    return int(match[1] or match[2]) if match else None
 
 
 def _input(graph: ir.Graph, name: str, needed: bool = True) -> ir.Value | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from .discovery import BATCH, fold
+from .axes import BATCH, fold
 from .emitter import Emitter
 from .region import dims, is_constant
 
@@ -49,12 +49,10 @@ def gate_rows(graph: ir.Graph, gated: Sequence[Gated], rows: ir.Value, kept: Ite
     index = outer.Reshape(outer.NonZero(rows), [-1]).value
 
     cut = _RowCut(graph, op, index)
-    sources = {
-        value: cut(value) for node in inside for value in node.inputs if value and value.producer() not in inside
-    }
-    order = [node for node in graph if node in inside]
-    graph.remove(order)
-    for node in order:
+    moved = [node for node in graph if node in inside]
+    sources = {v: cut(v) for node in moved for v in node.inputs if v is not None and v.producer() not in inside}
+    graph.remove(moved)
+    for node in moved:
         for i, value in enumerate(node.inputs):
             if value in sources:
                 node.replace_input_with(i, sources[value])

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from .discovery import SEQUENCE, Layout
+from .axes import SEQUENCE
+from .discovery import Layout
 from .emitter import Emitter
 from .region import Dim, constant, dims
 

@@ -11,7 +11,8 @@ from onnx_ir.passes import common
 
 from ..errors import ExportError, InputError, require
 from .annotation import annotate
-from .discovery import BATCH, SEQUENCE, Hints
+from .axes import BATCH, SEQUENCE
+from .discovery import Hints
 from .emitter import Emitter
 from .forward import OPSET
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .assembly import finish
-from .discovery import BATCH
+from .axes import BATCH
 from .emitter import Emitter
 from .region import constant, dims
 

@@ -9,7 +9,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .attention_tap import per_token, single
-from .discovery import BATCH, Layout
+from .axes import BATCH
+from .discovery import Layout
 from .emitter import Emitter, Operand, Term
 
 _LOWEST = float(np.finfo(np.float32).min)

@@ -74,6 +74,8 @@ def test_an_onnx_file_becomes_an_artifact(files: tuple[Path, Path], tmp_path: Pa
     assert guard.checkpoint_sha256 == file_sha256(files[0])
     assert guard.graph.attention_layers == (0, 1)
     assert guard.graph.max_tokens == 64
+    again = export_onnx(*files, tmp_path / "again", ExportSettings("paper"))
+    assert (again / "SHA256SUMS").read_bytes() == (out / "SHA256SUMS").read_bytes(), "the same export, bit by bit"
     (verdict,) = load(out).classify("word10 word11 word12", mode="off")
     assert verdict.label in ("LABEL_0", "LABEL_1", "LABEL_2")
 
