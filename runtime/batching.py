@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from time import monotonic
 
 from ..errors import EngineError, InputError, TokenwardError
 from .batches import pad
-from .calls import Answer, Call, Case
+from .calls import Answer, Call, Case, encode_calls
 from .engine import ALWAYS_SKIP, Arrays
 from .guard import Guard, load
 from .observer import Observer, Timing
@@ -28,7 +27,7 @@ from .queueing import BatchQueue, Entry
 from .reading import Reading, split
 from .refusals import ClosingError, DeadlineError, OverloadedError
 from .stages import Stage
-from .tokenization import Encoding, Tokenizer
+from .tokenization import Encoding
 from .verdict import Mode, Verdict
 
 _log = logging.getLogger("tokenward")
@@ -85,14 +84,18 @@ class AsyncGuard:
 
     async def __aenter__(self) -> AsyncGuard:
         self._pre, self._core, self._post = Stage("pre"), Stage("core"), Stage("post")
-        source = self._source
-        self.guard = source if isinstance(source, Guard) else await self._core.run(source)
-        self._incoming: asyncio.Queue[Call] = asyncio.Queue()
-        self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
-        self._wake = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
         self._settling: set[asyncio.Task[None]] = set()
-        self._loops = [asyncio.create_task(self._tokenise()), asyncio.create_task(self._infer())]
-        await self.classify(PROBE, "off")
+        try:
+            self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
+            self._incoming: asyncio.Queue[Call] = asyncio.Queue()
+            self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
+            self._wake = asyncio.Event()
+            self._loops = [asyncio.create_task(self._tokenise()), asyncio.create_task(self._infer())]
+            await self.classify(PROBE, "off")
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -184,7 +187,7 @@ class AsyncGuard:
                 calls.append(self._incoming.get_nowait())
             waiting = [call for call in calls if not call.gone]
             try:
-                job = partial(_encode, self.guard.reader.tokenizer, [call.texts for call in waiting])
+                job = partial(encode_calls, self.guard.reader.tokenizer, waiting)
                 for call, encodings in zip(waiting, await self._pre.run(job), strict=True):
                     self._enqueue(call, encodings)
             except Exception as error:
@@ -290,14 +293,3 @@ class AsyncGuard:
             error = EngineError("the engine failed on a batch: the server's log says why")
         for call in calls:
             call.fail(error)
-
-
-def _encode(tokenizer: Tokenizer, calls: Sequence[Sequence[str]]) -> list[list[Encoding] | InputError]:
-    """Tokenise the texts of several calls together; where a text is refused, each call on its own."""
-    try:
-        encodings = iter(tokenizer.encode([text for texts in calls for text in texts]))
-    except InputError as error:
-        if len(calls) == 1:
-            return [error]
-        return [encoded for texts in calls for encoded in _encode(tokenizer, [texts])]
-    return [list(islice(encodings, len(texts))) for texts in calls]

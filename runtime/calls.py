@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import Any
 
+from ..errors import InputError
 from .judge import Judge
 from .observer import Timing
 from .reading import Asking, Reading
+from .tokenization import Encoding, Tokenizer
 from .verdict import Mode, Verdict
 
 
@@ -133,3 +136,14 @@ class Case:
             verdict: Verdict = stop.value
             return verdict
         return list(dict.fromkeys(self._asked))
+
+
+def encode_calls(tokenizer: Tokenizer, calls: Sequence[Call]) -> list[list[Encoding] | InputError]:
+    """Tokenise the texts of several calls together; where a text is refused, each call on its own."""
+    try:
+        encodings = iter(tokenizer.encode([text for call in calls for text in call.texts]))
+    except InputError as error:
+        if len(calls) == 1:
+            return [error]
+        return [encoded for call in calls for encoded in encode_calls(tokenizer, [call])]
+    return [list(islice(encodings, len(call.texts))) for call in calls]

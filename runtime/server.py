@@ -105,6 +105,7 @@ def serve(settings: ServeSettings) -> None:
     if settings.mode != "off":
         calibrated(artifact)
     with tempfile.TemporaryDirectory(prefix="tokenward-metrics-") as folder:
+        os.environ.pop("TOKENWARD_CONFIG", None)  # the file has been read: workers get its settings with the others
         os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
         uvicorn.run("tokenward.runtime.server:worker_app", factory=True, workers=settings.workers, **options)
 

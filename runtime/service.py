@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from starlette.requests import Request
+from starlette.types import Message
 
 from .audit import AuditLog
 from .batching import AsyncGuard
@@ -106,9 +107,14 @@ class Service:
 
 async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
     """Await ``work``, but cancel it when the client goes away: nobody is left to read the answer."""
-    task = asyncio.current_task()
+    task, waiting = asyncio.current_task(), True
+
+    def give_up(watch: asyncio.Future[Message]) -> None:
+        if waiting and task and not watch.cancelled():
+            task.cancel()
+
     watch = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
-    watch.add_done_callback(lambda done: None if done.cancelled() or task is None else task.cancel())
+    watch.add_done_callback(give_up)
     try:
         return await work
     except asyncio.CancelledError:
@@ -116,4 +122,5 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
             raise  # it is the server that gives up
         raise Refusal(499, "client_gone", "the client closed the connection") from None
     finally:
+        waiting = False
         watch.cancel()

@@ -116,8 +116,8 @@ class ServeSettings(BaseSettings):
         return BatchingOptions(self.max_wait_ms / 1000, self.queue_texts, self.deadline_seconds)
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables, for another process to read them."""
-        given = self.model_dump(mode="json", exclude_defaults=True, exclude={"config"})
+        """All settings as environment variables, for a process that reads no file."""
+        given = self.model_dump(mode="json", exclude_none=True, exclude={"config"})
         if self.token:
             given["token"] = self.token.get_secret_value()
         return {f"TOKENWARD_{name.upper()}": v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -273,3 +274,7 @@ async def test_a_path_is_loaded_and_its_trouble_reported(tmp_path):
     with pytest.raises(ArtifactError, match="no artifact"):
         async with AsyncGuard(tmp_path / "missing"):
             pass
+    for thread in threading.enumerate():
+        if thread.name.startswith("tokenward-"):
+            thread.join(timeout=10)
+            assert not thread.is_alive()

@@ -145,3 +145,11 @@ def _status(url: str) -> int:
         return httpx.get(url + "/readyz").status_code
     except httpx.ConnectError:
         return 0
+
+
+def test_the_server_needs_neither_torch_nor_transformers():
+    code = (
+        "import sys, tokenward.runtime.server\n"
+        "print(sorted({'torch', 'transformers', 'onnx', 'triton', 'typer'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
