@@ -62,4 +62,4 @@ def test_the_python_example_runs(tiny_artifact: Path, capsys: pytest.CaptureFixt
 def test_documents_are_readable_in_a_terminal() -> None:
     for name in DOCUMENTS:
         for line in read(name).splitlines():
-            assert len(line) <= 130 or line.startswith("|"), f"{name}: {line}"
+            assert len(line) <= 120 or line.startswith("|"), f"{name}: {line}"
