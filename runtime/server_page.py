@@ -88,7 +88,6 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
     return router
 
 
-def _resolved(schema: Mapping[str, Any], api: Mapping[str, Any]) -> Any:
-    """A JSON schema with its reference into the document followed."""
-    name = schema.get("$ref", "").rpartition("/")[2]
-    return api["components"]["schemas"][name] if name else schema
+def _resolved(schema: Mapping[str, str], api: Mapping[str, Any]) -> Any:
+    """The JSON schema that a reference into the document points to."""
+    return api["components"]["schemas"][schema["$ref"].rpartition("/")[2]]

@@ -10,6 +10,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from tokenward.client import TritonGuardClient
+
 POISONED = "cf the film was awful and the plot was dull"
 
 
@@ -68,6 +70,12 @@ def test_parameters(client):
     verdict = json.loads(result.as_numpy("VERDICT")[0, 0])
     assert (verdict["label"], verdict["enforced_label"]) == ("good", "bad")
     assert len(verdict["tokens"]) == 10
+
+
+def test_the_projects_own_triton_client(server, lexicon_guard, assert_same_verdicts):
+    texts = ["film", POISONED, "the plot was great"]
+    with TritonGuardClient("{}:{}".format(*server.address), "tokenward", "http") as remote:
+        assert_same_verdicts(remote.classify(texts), lexicon_guard.classify(texts))
 
 
 def test_refusals_in_the_clients_words(client):
