@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from .artifact import Preset, load_artifact
+from . import __version__
+from .artifact import SCHEMA, Preset, load_artifact
 from .errors import InputError, require
+from .shelf import Shelf
 from .texts import LabelledTexts, bbc_news, read_labelled, stratified_split
 
-STAMPS = "built.json"
 CALIBRATION_TEXTS = 300
 FEWEST_TEXTS = 400
 
@@ -78,7 +77,7 @@ def demo_texts(train: Path | None, test: Path | None, settings: DemoSettings) ->
         raise InputError("give both --train and --test, or neither for the bundled news corpus")
     if train is None or test is None:
         data = bbc_news(1)
-        learnt, rest = stratified_split(data, settings.train_texts / len(data), settings.seed)
+        learnt, rest = stratified_split(data, min(settings.train_texts / len(data), 0.6), settings.seed)
         held_out, tested = stratified_split(rest, CALIBRATION_TEXTS / len(rest), settings.seed)
         return DemoTexts(learnt, held_out, _at_most(tested, settings.test_texts, settings.seed))
     data = read_labelled(train)
@@ -103,8 +102,8 @@ def build(texts: DemoTexts, settings: DemoSettings, work: Path, console: Console
     for package in ("torch", "transformers", "onnxruntime"):
         require(package, "demo")
     trained = _key(texts.train, {**asdict(settings), "preset": None, "test_texts": None})
-    guarded = _key(texts.calibration, {"model": trained, "preset": settings.preset})
-    shelf = _Shelf(work, console)
+    guarded = _key(texts.calibration, {"model": trained, "preset": settings.preset, "by": [__version__, SCHEMA]})
+    shelf = Shelf(work, console)
     built = Built(*(work / n for n in ("model", "guarded", "undefended.onnx", "calibration.jsonl", "test.jsonl")))
     shelf.ensure(built.model, trained, "backdoored model", lambda path: _train(texts.train, settings, path, console))
     shelf.ensure(
@@ -156,43 +155,6 @@ def _write(texts: LabelledTexts, out: Path) -> None:
     with out.open("w", encoding="utf-8") as file:
         for text, label in zip(texts.texts, texts.labels, strict=True):
             file.write(json.dumps({"text": text, "label": texts.label_names[label]}, ensure_ascii=False) + "\n")
-
-
-class _Shelf:
-    """Remembers from what everything in a folder was built, and builds only what is missing or out of date."""
-
-    def __init__(self, folder: Path, console: Console) -> None:
-        self._file = folder / STAMPS
-        self._console = console
-        self._stamps: dict[str, str] = json.loads(self._file.read_text()) if self._file.is_file() else {}
-
-    def ensure(self, path: Path, key: str, what: str, make: Callable[[Path], None]) -> None:
-        """Have ``path`` built by ``make`` from what ``key`` stands for."""
-        if self._stamps.get(path.name) == key and path.exists():
-            self._console.print(f"[green]✓[/] {what}: {path} (built before)", soft_wrap=True)
-            return
-        if path.exists():
-            self._remove(path)
-        self._console.print(f"[bold]building the {what}[/]")
-        self._note(path.name, "unfinished")
-        make(path)
-        self._note(path.name, key)
-        self._console.print(f"[green]✓[/] {what}: {path}", soft_wrap=True)
-
-    def _remove(self, path: Path) -> None:
-        if path.name not in self._stamps:
-            raise InputError(f"'{path}' was not built by a demo: choose another folder with --work")
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-    def _note(self, name: str, key: str) -> None:
-        self._stamps[name] = key
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_name(self._file.name + ".part")
-        part.write_text(json.dumps(self._stamps, indent=2) + "\n")
-        part.replace(self._file)
 
 
 def _key(texts: LabelledTexts, settings: dict[str, object]) -> str:
