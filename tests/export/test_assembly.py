@@ -43,6 +43,9 @@ def test_parity_with_autograd(name, tiny, table, tmp_path: Path) -> None:
         assert layout.pooling == POOLINGS.get(name, "class")
         chosen = plan(settings, len(layout.attention))
         guard_graph(graph, layout, chosen, table)
+        if form == "narrowed":
+            queries = [node.outputs[0].shape[-2] for node in graph.graph if node.op_type == "Softmax"]
+            assert queries.count(1) == (layout.pooling == "class"), "the class token's row has a softmax of its own"
         path = tmp_path / f"{form}.onnx"
         ir.save(graph, path)
         parity = validate(

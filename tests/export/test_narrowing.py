@@ -27,9 +27,8 @@ def token_rows(graph: ir.Graph) -> int:
     return sum("sequence" in str(value.shape) for node in graph for value in node.outputs)
 
 
-@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
-def test_the_answer_stays_and_the_last_layer_shrinks(name: str, tiny, tmp_path: Path) -> None:
-    plain, narrowed = tiny(name).graph(), tiny(name).graph()
+def test_the_answer_stays_and_the_last_layer_shrinks(tiny, tmp_path: Path) -> None:
+    plain, narrowed = tiny("bert").graph(), tiny("bert").graph()
     layout = discover(narrowed.graph)
     copies = narrow(narrowed.graph, layout)
     finish(narrowed)

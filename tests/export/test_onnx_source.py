@@ -100,9 +100,10 @@ def test_parity_with_autograd_and_with_differences(
 
 
 def test_the_token_types_that_a_graph_asks_for_are_kept(tiny, tmp_path: Path) -> None:
-    from tokenward.export.forward import export_forward
-
-    ir.save(export_forward(tiny("bert").source, token_type_ids=True), tmp_path / "typed.onnx")
+    plain = tiny("bert").graph()
+    types = ir.Value(name="token_type_ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["b", "s"]))
+    plain.graph.inputs.append(types)
+    ir.save(plain, tmp_path / "typed.onnx")
     model = read_onnx(tmp_path / "typed.onnx", Hints())
     assert discover(model.graph).token_type_ids is model.graph.inputs[2]
 
