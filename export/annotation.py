@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from ..errors import ExportError, require
+from ..errors import ExportError, first_line, require
 from .axes import BATCH, SEQUENCE
 from .region import Dim
 
@@ -55,7 +55,7 @@ def _run(path: Path, names: list[str]) -> list[list[np.ndarray]]:
             ones = np.ones(size, np.int64)
             runs.append(session.run(names, {value.name: ones for value in session.get_inputs()}))
     except Exception as error:  # the library's errors share no base class
-        reason = str(error).split(" : ")[-1].strip().splitlines()[0]
+        reason = first_line(error).split(" : ")[-1]
         raise ExportError(f"the graph does not run on texts of different number and length: {reason}") from error
     return runs
 

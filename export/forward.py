@@ -16,7 +16,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from ..errors import ExportError, InputError, require
+from ..errors import ExportError, InputError, first_line, require
 
 OPSET = 20
 
@@ -64,9 +64,8 @@ def load_source(model_dir: Path) -> SourceModel:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"cannot load '{model_dir}' as a sequence classifier: {reason}") from error
+    except Exception as error:  # the library's and its readers' errors share no base class
+        raise InputError(f"cannot load '{model_dir}' as a sequence classifier: {first_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
@@ -126,7 +125,7 @@ def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Mode
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise ExportError(f"PyTorch cannot trace this {source.family} model: {reason}") from error
     assert program is not None
     model: ir.Model = program.model

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from ..errors import ExportError, InputError, require
+from ..errors import ExportError, InputError, first_line, require
 from .annotation import annotate
 from .axes import BATCH, SEQUENCE
 from .discovery import Hints
@@ -59,7 +59,7 @@ def _load(path: Path) -> ir.Model:
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, RuntimeError) as error:
-        raise InputError(f"'{path}' fails the ONNX checker: {str(error).strip().splitlines()[0]}") from error
+        raise InputError(f"'{path}' fails the ONNX checker: {first_line(error)}") from error
     return model
 
 

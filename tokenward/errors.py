@@ -40,3 +40,8 @@ def require(module: str, extra: str) -> ModuleType:
             f"this needs the package '{missing.partition('.')[0]}', which is not installed: "
             f"pip install 'tokenward[{extra}]'"
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, which may run over many or say nothing but its class."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

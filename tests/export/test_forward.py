@@ -106,6 +106,15 @@ def test_refuses_a_head_that_was_never_trained(tiny, tmp_path: Path) -> None:
         load_source(folder)
 
 
+def test_cut_off_weights_are_one_line(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="cannot load") as raised:
+        load_source(folder)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "content", ["{", '{"model_type": "no such family", "architectures": ["XForSequenceClassification"]}']
 )
