@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..artifact import Artifact, GraphInfo, GuardFile, weights_sha256
+from ..artifact import Artifact, GraphInfo, GuardFile
+from ..checksums import weights_sha256
 from ..errors import require
 from ..kernels import reference
 from ..runtime.engine import NEVER_SKIP, Batch

@@ -16,7 +16,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ..artifact import GraphInfo, GuardFile, file_sha256, weights_sha256, write_guard, writing
+from ..artifact import GraphInfo, GuardFile, write_guard, writing
+from ..checksums import file_sha256, weights_sha256
 from ..errors import ExportError, InputError
 from ..kernels.vocabulary import scored_table
 from .agreement import batches_of, measure_agreement

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from ..errors import InputError
+from ..files import replace_text
 
 Margins = tuple[float, ...]
 
@@ -59,10 +60,8 @@ class OutcomeCache:
         with self._lock:
             entries = [[span, label, list(margins)] for (span, label), margins in self._entries.items()]
         body = json.dumps(entries, ensure_ascii=False)
-        part = path.with_name(path.name + ".part")
         document = {"artifact": self.digest, "sha256": _sum(body), "entries": body}
-        part.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        part.replace(path)
+        replace_text(path, json.dumps(document, ensure_ascii=False))
 
     def load(self, path: Path) -> None:
         """Take in the outcomes of a file that :meth:`save` wrote.

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ..artifact import Artifact, weights_sha256
+from ..artifact import Artifact
+from ..checksums import weights_sha256
 from ..errors import ArtifactError, EngineError
 from ..kernels import reference
 from ..kernels.capture import Recordings, padded_shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .checksums import SUMS, seal, verify
 from .errors import ArtifactError
+from .files import replace_text
 from .records import from_json, to_json
 
 SCHEMA = 1
-SUMS = "SHA256SUMS"
 GRAPH = "model.onnx"
 REQUIRED = (GRAPH, "config.json", "tokenizer.json", "guard.json", "README.md")
 
@@ -155,7 +155,7 @@ def load_artifact(path: str | Path, with_graph: bool = True) -> Artifact:
         ArtifactError: the folder or a file is missing, a checksum differs, or the schema is unknown.
     """
     folder = Path(path)
-    digest = _verify(folder, with_graph)
+    digest = verify(folder, REQUIRED, () if with_graph else (GRAPH,))
     data = _read_json(folder / "guard.json")
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
@@ -184,7 +184,7 @@ def writing(out_dir: str | Path) -> Iterator[Path]:
         raise ArtifactError(f"'{out_dir}' exists already: choose another folder or remove it first")
     with _beside(target) as folder:
         yield folder
-        _seal(folder)
+        seal(folder)
         folder.rename(target)
 
 
@@ -198,13 +198,13 @@ def rewriting(path: str | Path) -> Iterator[Path]:
         ArtifactError: there is no sound artifact at ``path`` (an altered one must not be sealed anew).
     """
     target = Path(path).resolve()  # a link such as `current` keeps pointing at the folder it points at
-    _verify(target)
+    verify(target, REQUIRED)
     with _beside(target) as folder:
         for source in target.iterdir():
             if source.name != SUMS:
                 _link(source, folder / source.name)
         yield folder
-        _seal(folder)
+        seal(folder)
         old = folder.with_suffix(".old")
         target.rename(old)
         try:
@@ -219,62 +219,8 @@ def write_guard(folder: Path, guard: GuardFile, labels: tuple[str, ...]) -> None
     """Write ``guard.json`` and the model card into a folder that is being written."""
     from .card import render_card
 
-    _replace(folder / "guard.json", json.dumps(to_json(guard), indent=2, allow_nan=False) + "\n")
-    _replace(folder / "README.md", render_card(guard, labels))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as lower-case hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def weights_sha256(folder: Path) -> str:
-    """One digest of the safetensors files of a checkpoint folder, in the order of their names."""
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) == 1:
-        return file_sha256(files[0])
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{file_sha256(path)}  {path.name}\n".encode())
-    return digest.hexdigest()
-
-
-def _verify(folder: Path, with_graph: bool = True) -> str:
-    """Check every file against SHA256SUMS and return the digest of that list."""
-    if not folder.is_dir():
-        raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
-    sums_path = folder / SUMS
-    if not sums_path.is_file():
-        raise ArtifactError(f"'{folder}' has no {SUMS}: it is not an artifact, or was not written to the end")
-    listed = {}
-    for line in sums_path.read_text(encoding="utf-8", errors="replace").splitlines():
-        expected, _, name = line.partition("  ")
-        if len(expected) != 64 or not name or Path(name).name != name:
-            raise ArtifactError(f"{SUMS} has an unreadable line: {line[:80]!r}")
-        listed[name] = expected
-    for name in REQUIRED:
-        if name not in listed:
-            raise ArtifactError(f"{SUMS} does not list {name}: the artifact is incomplete, export it again")
-    for name in sorted(p.name for p in folder.iterdir() if p.name != SUMS):
-        if name not in listed:
-            raise ArtifactError(f"'{name}' is not listed in {SUMS}: remove it or export the artifact again")
-    for name, expected in listed.items():
-        if not (folder / name).is_file():
-            if name == GRAPH and not with_graph:
-                continue
-            raise ArtifactError(f"{name} is missing from '{folder}': copy or export the artifact again")
-        if file_sha256(folder / name) != expected:
-            raise ArtifactError(f"{name} does not match its checksum: the artifact is corrupt or was altered")
-    return file_sha256(sums_path)
-
-
-def _seal(folder: Path) -> None:
-    names = sorted(p.name for p in folder.iterdir() if p.name != SUMS)
-    _replace(folder / SUMS, "".join(f"{file_sha256(folder / name)}  {name}\n" for name in names))
+    replace_text(folder / "guard.json", json.dumps(to_json(guard), indent=2, allow_nan=False) + "\n")
+    replace_text(folder / "README.md", render_card(guard, labels))
 
 
 @contextmanager
@@ -296,12 +242,6 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copy2(source, target)
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _read_json(path: Path) -> Any:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from .errors import InputError
+from .files import replace_text
 
 STAMPS = "built.json"
 
@@ -68,6 +69,4 @@ class Shelf:
     def _note(self, name: str, key: str) -> None:
         self._stamps[name] = key
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_name(self._file.name + ".part")
-        part.write_text(json.dumps(self._stamps, indent=2) + "\n")
-        part.replace(self._file)
+        replace_text(self._file, json.dumps(self._stamps, indent=2) + "\n")

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tokenward.artifact import file_sha256, load_artifact, weights_sha256
+from tokenward.artifact import load_artifact
+from tokenward.checksums import file_sha256, weights_sha256
 from tokenward.errors import ArtifactError, ExportError, InputError
 from tokenward.export.pipeline import export_classifier, export_onnx, save_graph
 from tokenward.export.presets import ExportSettings

@@ -13,7 +13,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from tokenward.artifact import Artifact, GraphInfo, GuardFile, load_artifact, weights_sha256
+from tokenward.artifact import Artifact, GraphInfo, GuardFile, load_artifact
+from tokenward.checksums import weights_sha256
 from tokenward.errors import ArtifactError, EngineError
 from tokenward.export.forward import load_source
 from tokenward.export.ground_truth import AutogradTruth

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenward.artifact import REQUIRED, SUMS, file_sha256, load_artifact, rewriting, write_guard, writing
+from tokenward.artifact import REQUIRED, load_artifact, rewriting, write_guard, writing
+from tokenward.checksums import SUMS, file_sha256
 from tokenward.errors import ArtifactError
 
 from .conftest import guard_file, write_artifact

@@ -30,6 +30,7 @@ def explain(
     """Show which tokens of one text the model looks at, and what the guard made of them."""
     from ..explain import deciding_measure
     from ..explain_html import render_html
+    from ..files import replace_text
     from ..runtime.guard import load
     from .console import notes, results
     from .explanation import print_explanation
@@ -39,7 +40,5 @@ def explain(
     chosen = measure or deciding_measure(guard.artifact.guard.graph.preset)
     print_explanation(results(), text, verdict, chosen)
     if html:
-        part = html.with_name(html.name + ".part")
-        part.write_text(render_html(text, verdict, chosen), encoding="utf-8")
-        part.replace(html)
+        replace_text(html, render_html(text, verdict, chosen))
         notes().print(f"[dim]written to {html}[/]", soft_wrap=True)

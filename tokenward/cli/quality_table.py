@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ..attacks.metrics import Detection
 from ..bench.quality import Quality
+from ..files import replace_text
 from ..records import to_json
 
 
@@ -37,9 +38,7 @@ def quality_table(measured: Mapping[str, Quality]) -> Table:
 
 def write_quality(measured: Mapping[str, Quality], path: Path) -> None:
     """Write the figures as JSON, beside the file first and then in its place."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({name: to_json(q) for name, q in measured.items()}, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    replace_text(path, json.dumps({name: to_json(q) for name, q in measured.items()}, indent=2) + "\n")
 
 
 def _change(pair: tuple[float, float]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from ..files import replace_text
 from ..runtime.scan import ScanReport
 
 
@@ -31,6 +32,4 @@ def findings_table(report: ScanReport, top: int) -> Table:
 def write_findings(report: ScanReport, path: Path) -> None:
     """Write the whole report, beside the file first and then in its place."""
     document = {**asdict(report), "triggers": [finding.word for finding in report.triggers]}
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    replace_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
