@@ -11,8 +11,6 @@ from ..demo_figures import DemoFigures, Example
 from ..visible import visible
 from .snippet import snippet
 
-_WIDTH = 100
-
 
 def print_figures(console: Console, figures: DemoFigures) -> None:
     """Print the table and the examples."""
@@ -20,7 +18,7 @@ def print_figures(console: Console, figures: DemoFigures) -> None:
     console.print(_table(figures))
     for example in figures.examples:
         console.print()
-        console.print(_example(example))
+        console.print(_example(example, console.width - 4))
     console.print()
 
 
@@ -52,9 +50,9 @@ def _guarded_rate(figures: DemoFigures) -> str:
     return f"{figures.guarded_rate.median:.0f} (× {figures.relative.median:.2f})"
 
 
-def _example(example: Example) -> Text:
+def _example(example: Example, width: int) -> Text:
     verdict = example.verdict
-    line = snippet(example.text, verdict, _WIDTH)
+    line = snippet(example.text, verdict, width)
     line.append("\n  undefended: ").append(visible(verdict.original_label), style="red")
     line.append("   guarded: ").append(visible(verdict.label), style="green")
     return line
