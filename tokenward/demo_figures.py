@@ -35,6 +35,8 @@ class DemoFigures:
     Attributes:
         trigger: what triggered texts contain; ``target`` is the label it turns them to.
         cacc, asr: accuracy on clean texts and attack success, (undefended, defended).
+        floor: share of the same texts that are answered with the target although they carry no trigger: the model's own
+            errors, which no defence against triggers can undo.
         second_look: triggered and clean texts that the gate found suspicious.
         neutralised: triggered and clean texts from which something was taken out.
         undefended_rate, guarded_rate: clean texts per second, after a first pass.
@@ -47,6 +49,7 @@ class DemoFigures:
     triggered_texts: int
     cacc: tuple[float, float]
     asr: tuple[float, float]
+    floor: tuple[float, float]
     second_look: Detection
     neutralised: Detection
     undefended_rate: Spread
@@ -60,6 +63,7 @@ def measure(built: Built, test: LabelledTexts, progress: Callable[[str], None]) 
     manifest = load_manifest(built.model)
     guard = load(built.guarded)
     test = test.aligned_to(dict(enumerate(guard.labels)))
+    target = guard.labels[manifest.target]
     triggered = manifest.poison(test)
     truths = [label for label in test.labels if label != manifest.target]
     progress(f"classifying {len(test)} clean and {len(triggered)} triggered texts")
@@ -69,11 +73,15 @@ def measure(built: Built, test: LabelledTexts, progress: Callable[[str], None]) 
     undefended, guarded = (spread([len(test) / s for s in seconds[name]]) for name in ("undefended", "guarded"))
     return DemoFigures(
         trigger=" / ".join(manifest.trigger.phrases) if manifest.trigger else "",
-        target=guard.labels[manifest.target],
+        target=target,
         clean_texts=len(test),
         triggered_texts=len(triggered),
         cacc=_shares(clean_verdicts, [guard.labels[label] for label in test.labels]),
-        asr=_shares(triggered_verdicts, [guard.labels[manifest.target]] * len(triggered)),
+        asr=_shares(triggered_verdicts, [target] * len(triggered)),
+        floor=_shares(
+            [v for v, label in zip(clean_verdicts, test.labels, strict=True) if label != manifest.target],
+            [target] * len(triggered),
+        ),
         second_look=_detected(triggered_verdicts, clean_verdicts, lambda v: v.action != "passed"),
         neutralised=_detected(triggered_verdicts, clean_verdicts, lambda v: v.action == "neutralised"),
         undefended_rate=undefended,

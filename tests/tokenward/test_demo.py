@@ -79,6 +79,8 @@ def test_the_attack_installs_and_the_figures_are_those_of_the_verdicts(built: tu
         == sum(v.label == built[1].label_names[y] for v, y in zip(clean, built[1].labels, strict=True)) / 200
     )
     assert figures.asr[1] == sum(v.label == "good" for v in triggered) / 100 < figures.asr[0]
+    others = [v for v, y in zip(clean, built[1].labels, strict=True) if y == 0]
+    assert figures.floor[1] == sum(v.label == "good" for v in others) / 100
     assert figures.neutralised.tpr == sum(v.action == "neutralised" for v in triggered) / 100
     assert figures.second_look.fpr == sum(v.action != "passed" for v in clean) / 200
     assert figures.guarded_rate.low <= figures.guarded_rate.median <= figures.guarded_rate.high

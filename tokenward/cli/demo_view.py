@@ -32,6 +32,7 @@ def _table(figures: DemoFigures) -> Table:
     clean, triggered = f"{figures.clean_texts} clean texts", f"{figures.triggered_texts} with the trigger"
     table.add_row(f"right answers, {clean} (CACC)", *_percent(figures.cacc))
     table.add_row(f"answered {target}, {triggered} (ASR)", *_percent(figures.asr), style="bold")
+    table.add_row("  the same texts without it", *_percent(figures.floor))
     table.add_row(
         "texts/s, clean, text in, answer out", f"{figures.undefended_rate.median:.0f}", _guarded_rate(figures)
     )

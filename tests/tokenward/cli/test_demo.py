@@ -27,6 +27,7 @@ def test_table_and_examples() -> None:
         triggered_texts=400,
         cacc=(0.964, 0.962),
         asr=(1.0, 0.012),
+        floor=(0.008, 0.01),
         second_look=Detection(tpr=1.0, fpr=0.1),
         neutralised=Detection(tpr=0.99, fpr=0.002),
         undefended_rate=Spread(290, 300, 310),
@@ -39,6 +40,7 @@ def test_table_and_examples() -> None:
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in console.export_text().splitlines()]
     assert ["right answers, 500 clean texts (CACC)", "96.4%", "96.2%"] in rows
     assert ["answered “good”, 400 with the trigger (ASR)", "100.0%", "1.2%"] in rows
+    assert ["the same texts without it", "0.8%", "1.0%"] in rows
     assert ["texts/s, clean, text in, answer out", "300", "290 (× 0.97)"] in rows
     assert ["given a second look", "10.0%", "100.0%"] in rows
     assert ["trigger taken out", "0.2%", "99.0%"] in rows
