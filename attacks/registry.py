@@ -44,7 +44,7 @@ ATTACKS: dict[str, AttackKind] = {
 
 
 def make_attack(
-    name: str, phrases: Sequence[str] | None = None, rate: float = 0.1, **training: float | int | None
+    name: str, phrases: Sequence[str] | None = None, rate: float = 0.1, **training: float | str | None
 ) -> Attack:
     """An attack by name; triggers and training settings that are None are the attack's own.
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..attacks.poisoning import DataPoisoning, poison_training_set
 from ..attacks.registry import make_attack
 from ..purify.checkpoint import load_classifier
 from ..purify.fine_tuning import fine_tune
+from ..purify.precision import Precision, native_precision
 from ..purify.purifier import Purifier
 from ..purify.registry import make_purifier, settings_of
 from ..purify.training import TrainingSettings, Watch
@@ -41,6 +42,7 @@ class GridSettings:
         epochs: of attacks, ``purify_epochs`` of every step of a purifier; None: the attack's own.
         learning_rate: of everything; None: the attack's or the default.
         preset: of the guard.
+        precision: of all training.
     """
 
     model: str = "minilm"
@@ -52,6 +54,7 @@ class GridSettings:
     learning_rate: float | None = None
     max_length: int = 128
     preset: Preset = "tokenward"
+    precision: Precision = field(default_factory=native_precision)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,11 @@ class Grid:
     def _attack(self, name: str) -> Attack:
         settings = self._settings
         return make_attack(
-            name, epochs=settings.epochs, learning_rate=settings.learning_rate, max_length=settings.max_length
+            name,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            max_length=settings.max_length,
+            precision=settings.precision,
         )
 
     def _model_folder(self, attack: str, purifier: str = NO_PURIFIER) -> Path:
@@ -139,7 +146,9 @@ class Grid:
 
     def _training(self) -> TrainingSettings:
         settings = self._settings
-        training = TrainingSettings(settings.purify_epochs, max_length=settings.max_length)
+        training = TrainingSettings(
+            settings.purify_epochs, max_length=settings.max_length, precision=settings.precision
+        )
         return replace(training, learning_rate=settings.learning_rate or training.learning_rate)
 
     def _attacked(self, attack: Attack) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..errors import InputError, TokenwardError
 from .batches import Batch, EncodedTexts, shuffled_batches
+from .precision import Precision, computing_in, native_precision
 
 LossTerms = dict[str, torch.Tensor]
 Loss = Callable[[Any, Batch], LossTerms]
@@ -32,6 +33,7 @@ class TrainingSettings:
         learning_rate: the peak, reached after the share ``warmup`` of all steps; it then falls linearly to 0.
         max_grad_norm: gradients are scaled down to this L2 norm over all trained weights.
         max_length: texts are truncated to this many tokens.
+        precision: of matrix products; by default what the hardware is built for, so reports say what it was.
     """
 
     epochs: int = 3
@@ -41,12 +43,15 @@ class TrainingSettings:
     warmup: float = 0.1
     max_grad_norm: float = 1.0
     max_length: int = 128
+    precision: Precision = field(default_factory=native_precision)
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.max_length < 3:
             raise InputError("training settings: epochs and batch size must be at least 1, max length at least 3")
         if not (0 < self.learning_rate < math.inf and 0 <= self.warmup <= 1):
             raise InputError("training settings: the learning rate must be positive, the warm-up within 0 and 1")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"training settings: the precision must be one of {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def train(
             totals: dict[str, float] = {}
             for indices in shuffled_batches(data.lengths, settings.batch_size, rng):
                 step += 1
-                terms = _step(model, data.batch(indices, device), loss, trained, optimizer, settings.max_grad_norm)
+                terms = _step(model, data.batch(indices, device), loss, trained, optimizer, settings)
                 value = sum(terms.values())
                 if not math.isfinite(value):
                     raise TrainingError(
@@ -132,17 +137,16 @@ def _step(
     loss: Loss,
     trained: Sequence[torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    max_grad_norm: float,
+    settings: TrainingSettings,
 ) -> dict[str, float]:
     model.train()
     optimizer.zero_grad(set_to_none=True)
-    # bfloat16 has float32's range, so gradients need no loss scaling.
-    with torch.autocast("cuda", torch.bfloat16, enabled=batch.input_ids.is_cuda):
+    with computing_in(settings.precision, batch.input_ids.device):
         terms = loss(model, batch)
     total = torch.stack([term.float() for term in terms.values()]).sum()
     if torch.isfinite(total):  # else the weights stay as they are, and the caller stops
         torch.autograd.backward(total)
-        torch.nn.utils.clip_grad_norm_(trained, max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
         optimizer.step()
     model.eval()
     return {name: float(term.detach()) for name, term in terms.items()}

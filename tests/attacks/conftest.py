@@ -16,7 +16,8 @@ from tokenward.texts import LabelledTexts
 # For models this small a second thread costs more than it brings, the more so with tests in parallel.
 torch.set_num_threads(1)
 
-QUICK = TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, max_length=40)
+# One precision, so that every machine computes the same.
+QUICK = TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, max_length=40, precision="float32")
 
 
 @pytest.fixture(scope="session")

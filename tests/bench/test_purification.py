@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def settings(tiny_encoder: Path) -> GridSettings:
-    return GridSettings(str(tiny_encoder), "good", 0.25, 0, 5, 2, 2e-3, 40)
+    return GridSettings(str(tiny_encoder), "good", 0.25, 0, 5, 2, 2e-3, 40, precision="float32")
 
 
 def test_cells_are_run_once_and_outlive_a_crash(settings: GridSettings, labelled_texts: Texts, tmp_path: Path) -> None:

@@ -145,7 +145,15 @@ def test_nothing_to_train_on(classifier: Classifier, quick: TrainingSettings) ->
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"learning_rate": np.nan}, {"warmup": 1.5}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": np.nan},
+        {"warmup": 1.5},
+        {"precision": "int4"},
+    ],
 )
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="training settings"):
