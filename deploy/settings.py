@@ -22,8 +22,9 @@ class TritonSettings:
         labels: class names in the artifact's order; None takes the artifact's own.
         max_batch: most texts in one request and in one merged batch.
         queue_delay_us: how long, in microseconds, a request may wait for batch mates.
-        queue_size: requests waiting beyond this are refused as unavailable; 0 for no limit.
-        queue_timeout_ms: requests that waited longer are refused as unavailable; 0 for no limit.
+        queue_size: requests waiting beyond this are refused as unavailable; 0 for no limit. A limit of any kind makes
+            single requests stall for up to half a second now and then (see :func:`.config.guard_config`).
+        queue_timeout_ms: requests that waited longer are refused as unavailable; 0 for no limit; stalls likewise.
         instances: processes that tokenise and decide, and instances of the graph on every device.
         gpus: GPUs that the graph runs on; 0 runs it on CPU.
         self_contained: the Python model opens ONNX Runtime itself, for servers without the onnxruntime backend.
@@ -37,8 +38,8 @@ class TritonSettings:
     labels: tuple[str, ...] | None = None
     max_batch: int = 32
     queue_delay_us: int = 1000
-    queue_size: int = 512
-    queue_timeout_ms: int = 5000
+    queue_size: int = 0
+    queue_timeout_ms: int = 0
     instances: int = 1
     gpus: int = 0
     self_contained: bool = False

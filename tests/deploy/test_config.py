@@ -61,6 +61,12 @@ def test_the_graph_on_cpu_has_its_threads():
     assert config.parameters["intra_op_thread_count"].string_value == "3"
 
 
+def test_without_limits_there_is_no_queue_policy_that_would_stall_requests(tmp_path: Path):
+    config = reread(guard_config(TritonSettings("guard"), 2), tmp_path)
+    assert config.HasField("dynamic_batching")
+    assert not config.dynamic_batching.HasField("default_queue_policy")
+
+
 def test_every_choice_reaches_the_guards_configuration(tmp_path: Path):
     chosen = TritonSettings(
         "guard",

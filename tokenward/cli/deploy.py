@@ -33,8 +33,12 @@ def triton(
     labels: Annotated[str | None, typer.Option(help="Class names in order, separated by commas.")] = None,
     max_batch: Annotated[int, typer.Option(help="Most texts in a request and in a merged batch.")] = 32,
     queue_delay_us: Annotated[int, typer.Option(help="How long a request may wait for batch mates.")] = 1000,
-    queue_size: Annotated[int, typer.Option(help="Refuse requests when so many wait; 0: no limit.")] = 512,
-    queue_timeout_ms: Annotated[int, typer.Option(help="Refuse requests that waited so long; 0: no limit.")] = 5000,
+    queue_size: Annotated[
+        int, typer.Option(help="Refuse requests when so many wait; may stall others. 0: no limit.")
+    ] = 0,
+    queue_timeout_ms: Annotated[
+        int, typer.Option(help="Refuse requests that waited so long; may stall others. 0: no limit.")
+    ] = 0,
     instances: Annotated[int, typer.Option(help="Python processes, and graph instances per device.")] = 1,
     gpu: Annotated[int, typer.Option(help="GPUs that the graph runs on; 0: CPU.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads of a graph on CPU; 0: one per core.")] = 0,
