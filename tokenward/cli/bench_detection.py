@@ -1,0 +1,61 @@
+"""`tokenward bench detection`: attacks with drawn triggers against every preset and gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .training_options import MaxLengthOption, ModelOption
+
+_FILE = "Labelled texts (.tsv, .csv, .jsonl)"
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group `bench`."""
+    group.command(
+        epilog="Example: `tokenward bench detection --name sst2 --train train.tsv --clean dev.tsv --test test.tsv "
+        "--attack badnets-1 --attack addsent --seed 0 --out results/detection-sst2`"
+    )(detection)
+
+
+def detection(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where results go: PREFIX.md and PREFIX.json.")],
+    train: Annotated[Path | None, typer.Option(help=f"{_FILE}. Default: whole BBC News articles.")] = None,
+    clean: Annotated[Path | None, typer.Option(help=f"{_FILE} to calibrate on.")] = None,
+    test: Annotated[Path | None, typer.Option(help=f"{_FILE} to measure on.")] = None,
+    name: Annotated[str, typer.Option(help="What the results call the texts.")] = "bbc",
+    work: Annotated[Path, typer.Option(help="Folder for models and finished cells.")] = Path("build/detection"),
+    attack: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: all.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="May be repeated. Default: 0, 1 and 2.")] = None,
+    defence: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: all.")] = None,
+    train_texts: Annotated[int, typer.Option(help="Most texts to train on.", min=100)] = 3000,
+    clean_texts: Annotated[int, typer.Option(help="Most texts to calibrate on.", min=100)] = 400,
+    test_texts: Annotated[int, typer.Option(help="Most texts to measure on.", min=100)] = 600,
+    model: ModelOption = "minilm",
+    epochs: Annotated[int, typer.Option(help="Passes over the training texts.")] = 3,
+    max_length: MaxLengthOption = 64,
+) -> None:
+    """Plant backdoors with triggers drawn by a seed and measure every defence; stopped, it goes on where it was."""
+    from ..errors import require
+
+    require("transformers", "purify")
+    from ..bench.detection import DEFENCES, Detection, DetectionSettings
+    from ..bench.detection_attacks import PLANS
+    from ..bench.detection_corpus import read_corpus
+    from ..bench.detection_report import write_report
+    from ..purify.progress import ProgressBars
+    from .console import notes, results
+
+    # Words have a good token each; a text is cut where the model would, or the trigger might not be read.
+    corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), max_length * 2 // 3)
+    attacks, seeds, defences = attack or [*PLANS], seed or [0, 1, 2], defence or [*DEFENCES]
+    settings = DetectionSettings(model, epochs, max_length=max_length)
+    cells = []
+    with ProgressBars(notes()) as bars:
+        grid = Detection(corpus, settings, work, bars, notes().print)
+        for cell in grid.run(attacks, seeds, defences):
+            cells.append(cell)
+            written = write_report(cells, attacks, seeds, defences, out)
+    results().print(f"{len(cells)} cells; wrote {', '.join(map(str, written))}")
