@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,6 +139,11 @@ def make_record(
         dict(settings or {}),
         dict(content or {}),
     )
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+    """SHA-256 of texts in their order, as calibration has it."""
+    return sha256("\0".join(texts).encode()).hexdigest()
 
 
 def reserve(path: Path, kind: str) -> Path:

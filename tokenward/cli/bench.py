@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from . import bench_detection, bench_graph, bench_quality, bench_serving, bench_speed, bench_triton
+from . import bench_compare, bench_detection, bench_graph, bench_quality, bench_serving, bench_speed, bench_triton
 
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(help="Measure what the defence costs and buys, on this machine.", no_args_is_help=True)
-    for command in (bench_speed, bench_graph, bench_quality, bench_detection, bench_serving, bench_triton):
+    for command in (
+        bench_speed,
+        bench_graph,
+        bench_quality,
+        bench_detection,
+        bench_serving,
+        bench_triton,
+        bench_compare,
+    ):
         command.register(group)
     app.add_typer(group, name="bench")

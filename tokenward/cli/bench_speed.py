@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .json_option import JsonOption, reserved, write_run
+
 
 def register(group: typer.Typer) -> None:
     """Add the command to the group `bench`."""
@@ -22,6 +24,7 @@ def speed(
     texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
     limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 400,
     rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 5,
+    json: JsonOption = None,
 ) -> None:
     """Race the guard against the undefended model and the published method in plain PyTorch, text in, answer out."""
     from itertools import islice
@@ -31,9 +34,11 @@ def speed(
     from .console import notes, progress_bar, results
 
     require("torch", "export")
+    from ..bench.record_rows import speed_rows
     from ..bench.speed import measure_speed
     from .speed_table import speed_table
 
+    file = reserved(json, "speed")
     chosen = list(islice((text for text in iter_texts(texts) if text), limit))
     notes().print("[dim]exporting the undefended model ...[/]")
     with progress_bar() as bar:
@@ -42,3 +47,4 @@ def speed(
             artifact, model, chosen, rounds, lambda name: bar.update(task, advance=1, description=name)
         )
     results().print(speed_table(report))
+    write_run(file, "speed", speed_rows(report), artifact, chosen, preset=report.preset, rounds=rounds)

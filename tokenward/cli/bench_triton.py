@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .json_option import JsonOption, reserved, write_run
+
 
 def register(group: typer.Typer) -> None:
     """Add the command to the group `bench`."""
@@ -20,15 +22,18 @@ def triton(
     texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
     limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=32)] = 400,
     rounds: Annotated[int, typer.Option(help="Timed runs of each way.", min=1)] = 3,
+    json: JsonOption = None,
 ) -> None:
     """Race the guard in process, over the project's own HTTP server and on a real Triton; 1, 8 and 32 clients."""
     from itertools import islice
 
+    from ..bench.record_rows import triton_rows
     from ..bench.triton import measure_triton
     from ..texts import iter_texts
     from .console import progress_bar, results
     from .triton_table import triton_table
 
+    file = reserved(json, "triton")
     chosen = list(islice((text for text in iter_texts(texts) if text), limit))
     with progress_bar() as bar:
         task = bar.add_task("starting servers", total=None)
@@ -36,3 +41,4 @@ def triton(
             artifact, chosen, rounds=rounds, progress=lambda name: bar.update(task, advance=1, description=name)
         )
     results().print(triton_table(report))
+    write_run(file, "triton", triton_rows(report), artifact, chosen, rounds=rounds)
