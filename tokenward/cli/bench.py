@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from . import bench_compare, bench_detection, bench_graph, bench_quality, bench_serving, bench_speed, bench_triton
+from . import (
+    bench_compare,
+    bench_detection,
+    bench_graph,
+    bench_overhead,
+    bench_quality,
+    bench_scaling,
+    bench_serving,
+    bench_speed,
+    bench_triton,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -12,11 +22,13 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Measure what the defence costs and buys, on this machine.", no_args_is_help=True)
     for command in (
         bench_speed,
+        bench_overhead,
         bench_graph,
         bench_quality,
         bench_detection,
         bench_serving,
         bench_triton,
+        bench_scaling,
         bench_compare,
     ):
         command.register(group)
