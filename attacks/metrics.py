@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from ..purify.checkpoint import Classifier
-from ..purify.prediction import accuracy, predict
+from ..purify.prediction import predict
 from ..texts import LabelledTexts
 from .manifest import AttackManifest
 from .trigger import Trigger
@@ -18,10 +18,18 @@ from .trigger import Trigger
 
 @dataclass(frozen=True)
 class AttackSuccess:
-    """Accuracy on clean test texts, and the share of triggered non-target texts answered with the target."""
+    """Shares, 0 to 1.
+
+    Attributes:
+        cacc: accuracy on clean test texts.
+        asr: triggered non-target texts that are answered with the target.
+        attributable: triggered non-target texts that are answered with the target, though the same model answers
+            them otherwise without the trigger. The rest of ``asr`` are its plain mistakes.
+    """
 
     cacc: float
     asr: float
+    attributable: float
 
 
 def attack_success(
@@ -50,8 +58,19 @@ def attack_success(
         if rewritten is None
         else [t for t, label in zip(rewritten, test.labels, strict=True) if label != manifest.target]
     )
-    answers = predict(classifier, poisoned, max_length)
-    return AttackSuccess(accuracy(classifier, test, max_length), float(np.mean(answers == manifest.target)))
+    return success_of_answers(
+        predict(classifier, test.texts, max_length),
+        predict(classifier, poisoned, max_length),
+        test.labels,
+        manifest.target,
+    )
+
+
+def success_of_answers(clean: ArrayLike, triggered: ArrayLike, labels: ArrayLike, target: int) -> AttackSuccess:
+    """From answers (class numbers) to clean texts, and to the non-target ones among them with the trigger in."""
+    answers, truth, won = np.asarray(clean), np.asarray(labels), np.asarray(triggered) == target
+    turned = won & (answers[truth != target] != target)
+    return AttackSuccess(float(np.mean(answers == truth)), float(np.mean(won)), float(np.mean(turned)))
 
 
 @dataclass(frozen=True)

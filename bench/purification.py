@@ -7,15 +7,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from ..artifact import Preset
 from ..attacks.attack import Attack, carry_out
 from ..attacks.manifest import AttackManifest, load_manifest
-from ..attacks.metrics import AttackSuccess, attack_success
+from ..attacks.metrics import AttackSuccess, attack_success, success_of_answers
 from ..attacks.poisoning import DataPoisoning, poison_training_set
 from ..attacks.registry import make_attack
 from ..purify.checkpoint import load_classifier
@@ -39,8 +37,10 @@ class GridSettings:
         model: encoder that everything starts from.
         target: class that poisoned texts shall get.
         clean_share: share of the training texts that purifiers and calibration are given.
-        epochs: of attacks, ``purify_epochs`` of every step of a purifier; None: the attack's own.
-        learning_rate: of everything; None: the attack's or the default.
+        epochs: of attacks; None: the attack's own.
+        learning_rate: likewise.
+        purify_epochs: of every step of a purifier; None: the purifier's own.
+        purify_rate: likewise, its learning rate. BTU trains on the poisoned texts as the attack did.
         preset: of the guard.
         precision: of all training.
     """
@@ -50,8 +50,9 @@ class GridSettings:
     clean_share: float = 0.2
     seed: int = 0
     epochs: int | None = None
-    purify_epochs: int = 3
     learning_rate: float | None = None
+    purify_epochs: int | None = None
+    purify_rate: float | None = None
     max_length: int = 128
     preset: Preset = "tokenward"
     precision: Precision = field(default_factory=native_precision)
@@ -62,6 +63,7 @@ class Cell:
     """One figure of the grid: a purifier against an attack, without or with the guard behind it.
 
     Attributes:
+        cacc, asr, attributable: see :class:`AttackSuccess`.
         seconds: that the cell took, with the models that it was the first to need.
     """
 
@@ -70,6 +72,7 @@ class Cell:
     guarded: bool
     cacc: float
     asr: float
+    attributable: float
     seconds: float
     settings: GridSettings
 
@@ -125,7 +128,7 @@ class Grid:
         manifest = load_manifest(self._attacked(attack))
         success = self._guarded(model, manifest) if guarded else self._bare(model, manifest)
         seconds = round(time.monotonic() - start, 1)
-        cell = Cell(attack.name, purifier, guarded, success.cacc, success.asr, seconds, self._settings)
+        cell = Cell(attack.name, purifier, guarded, *astuple(success), seconds, self._settings)
         part = file.with_suffix(".part")
         part.write_text(json.dumps(to_json(cell), indent=2) + "\n", encoding="utf-8")
         part.replace(file)
@@ -144,13 +147,6 @@ class Grid:
     def _model_folder(self, attack: str, purifier: str = NO_PURIFIER) -> Path:
         return self.folder / "models" / (attack if purifier == NO_PURIFIER else f"{attack}.{purifier}")
 
-    def _training(self) -> TrainingSettings:
-        settings = self._settings
-        training = TrainingSettings(
-            settings.purify_epochs, max_length=settings.max_length, precision=settings.precision
-        )
-        return replace(training, learning_rate=settings.learning_rate or training.learning_rate)
-
     def _attacked(self, attack: Attack) -> Path:
         """The attacked model, made if it is not there."""
         folder = self._model_folder(attack.name)
@@ -163,8 +159,10 @@ class Grid:
     def _clean_model(self) -> Path:
         folder = self._model_folder(_CLEAN_MODEL)
         if not folder.exists():
-            training = replace(self._training(), epochs=1)
-            fine_tune(self._settings.model, self._train, folder, training, self._settings.seed, self._watch)
+            settings = self._settings
+            training = TrainingSettings(1, max_length=settings.max_length, precision=settings.precision)
+            training = replace(training, learning_rate=settings.learning_rate or training.learning_rate)
+            fine_tune(settings.model, self._train, folder, training, settings.seed, self._watch)
         return folder
 
     def _purified(self, attack: Attack, purifier: str) -> Path:
@@ -178,13 +176,20 @@ class Grid:
         return folder
 
     def _purifier(self, attack: Attack, name: str) -> Purifier:
-        settings = {"pretrained": self._settings.model} if name == "fine-mixing" else {}
-        poisoned = None
-        if isinstance(attack, DataPoisoning):
+        settings = self._settings
+        if name == "btu" and isinstance(attack, DataPoisoning):
             names = dict(enumerate(self._train.label_names))
-            target = class_numbers({self._settings.target}, names)[self._settings.target]
-            poisoned = poison_training_set(self._train, attack.trigger, target, attack.rate, self._settings.seed)
-        return make_purifier(name, self._training(), settings, poisoned)
+            target = class_numbers({settings.target}, names)[settings.target]
+            poisoned = poison_training_set(self._train, attack.trigger, target, attack.rate, settings.seed)
+            return make_purifier(name, {}, poisoned, **vars(attack.training))
+        return make_purifier(
+            name,
+            {"pretrained": settings.model} if name == "fine-mixing" else {},
+            epochs=settings.purify_epochs,
+            learning_rate=settings.purify_rate,
+            max_length=settings.max_length,
+            precision=settings.precision,
+        )
 
     def _bare(self, model: Path, manifest: AttackManifest) -> AttackSuccess:
         classifier = load_classifier(model)
@@ -205,14 +210,11 @@ class Grid:
             export_classifier(model, artifact, ExportSettings(preset=self._settings.preset))
             calibrate(artifact, self._clean.texts)
             guard = load(artifact)
-            names = dict(enumerate(guard.labels))
-            test = self._test.aligned_to(names)
-            clean = [verdict.label for verdict in guard.classify(test.texts)]
-            poisoned = [verdict.label for verdict in guard.classify(manifest.poison(test))]
+            test = self._test.aligned_to(dict(enumerate(guard.labels)))
+            clean, triggered = (
+                [guard.labels.index(verdict.label) for verdict in guard.classify(texts)]
+                for texts in (test.texts, manifest.poison(test))
+            )
         finally:
             shutil.rmtree(artifact, ignore_errors=True)
-        truth = [names[label] for label in test.labels]
-        return AttackSuccess(
-            float(np.mean([a == b for a, b in zip(clean, truth, strict=True)])),
-            float(np.mean([answer == manifest.target_label for answer in poisoned])),
-        )
+        return success_of_answers(clean, triggered, test.labels, manifest.target)

@@ -12,7 +12,7 @@ from ..errors import require
 from ..records import to_json
 from .purification import Cell
 
-_COLUMNS = ("attack", "purifier", "guarded", "cacc", "asr", "seconds")
+_COLUMNS = ("attack", "purifier", "guarded", "cacc", "asr", "attributable", "seconds")
 
 
 def write_report(cells: Sequence[Cell], prefix: Path) -> list[Path]:
@@ -34,17 +34,19 @@ def write_report(cells: Sequence[Cell], prefix: Path) -> list[Path]:
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """One row per attack and purifier, CACC and ASR without and with the guard."""
-    lines = ["| attack | purifier | CACC | ASR | guarded CACC | guarded ASR |", "| --- | --- | --- | --- | --- | --- |"]
+    """One row per attack and purifier: CACC, ASR and the attributable part of it, without and with the guard."""
+    figures = ("CACC", "ASR", "attributable")
+    columns = ("attack", "purifier", *figures, *(f"guarded {name}" for name in figures))
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     by_key = {(cell.attack, cell.purifier, cell.guarded): cell for cell in cells}
     for attack, purifier in dict.fromkeys((cell.attack, cell.purifier) for cell in cells):
-        figures = [_figures(by_key.get((attack, purifier, guarded))) for guarded in (False, True)]
-        lines.append(f"| {attack} | {purifier} | {' | '.join(figures)} |")
+        bare, guarded = (_figures(by_key.get((attack, purifier, guarded))) for guarded in (False, True))
+        lines.append(f"| {attack} | {purifier} | {bare} | {guarded} |")
     return "\n".join(lines) + "\n"
 
 
 def _figures(cell: Cell | None) -> str:
-    return f"{cell.cacc:.1%} | {cell.asr:.1%}" if cell else "– | –"
+    return f"{cell.cacc:.1%} | {cell.asr:.1%} | {cell.attributable:.1%}" if cell else "not run | not run | not run"
 
 
 def _csv(cells: Sequence[Cell]) -> str:

@@ -16,6 +16,7 @@ from ..texts import LabelledTexts
 from .checkpoint import Classifier, starting_point
 from .exposure import expose
 from .purifier import Purifier, Run
+from .training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class BTU(Purifier):
         clean_epochs: of the last step, fine-tuning on the clean texts.
     """
 
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     poisoned: LabelledTexts = field(default=LabelledTexts((), (), ()), repr=False)
     share: float = 0.0005
     exposing_rate: float = 1e-3

@@ -3,12 +3,30 @@
 Step 1 fine-tunes a copy of the suspect model on token-split clean texts; that is the teacher. Step 2 starts again
 from the suspect model and keeps it to the teacher's attention and hidden states (:mod:`.distillation`). It needs a
 small clean set and no pre-trained weights.
+
+The defaults were chosen on one model, MiniLM with BadNets (five words, one epoch, CACC 86.7 %, ASR 100 %) on SST-2
+with 20 % of the training texts clean, two variants and two epochs a step, by 872 development texts. The floor is the
+share of the same texts that are answered with the target class without a trigger, too:
+
+    step 1 alone             rate 1.5e-4    CACC 86.1 %   ASR 55 %   floor 19 %
+                             3e-4                84.2 %       27 %         21 %
+                             5e-4                81.2 %       27 %         27 %
+    teacher 3e-4, student    3e-4,   α = β = 1   84.7 %       29 %         22 %
+                             3e-4,   α = β = 5   84.6 %       29 %         21 %
+                             5e-4,   α = β = 1   83.8 %       25 %         22 %
+                             5e-4,   α = β = 4   84.5 %       25 %         22 %
+                             7.5e-4, α = β = 8   84.2 %       21 %         20 %
+    teacher 1.5e-4, student  8e-4, α = β = 10    85.2 %       38 %         22 %
+    clean fine-tuning        3e-4, three epochs  84.3 %       72 %
+
+At a small rate the backdoor stays; at a large one the teacher loses accuracy, but a well-guided student does not.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
@@ -17,7 +35,6 @@ from .augmentations import augment
 from .checkpoint import Classifier
 from .distillation import Distillation
 from .purifier import Purifier, Run
-from .training import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -25,8 +42,8 @@ class MBTSAD(Purifier):
     """The whole method by default, its published ablations by settings.
 
     Attributes:
-        training: of the student (step 2), or of the only step where ``distil`` is off.
-        teacher: training of the teacher (step 1); None: as the student's.
+        training: of the teacher (step 1); the student's (step 2) differs in the learning rate.
+        student_factor: the student's learning rate is so many times the teacher's.
         augmentation: what is done to the texts, a name in AUGMENTATIONS.
         variants: augmented copies of each clean text.
         alpha: weight of the attention term; 0 leaves it out.
@@ -34,16 +51,18 @@ class MBTSAD(Purifier):
         distil: off stops after step 1 (TS-FT).
     """
 
-    teacher: TrainingSettings | None = None
+    student_factor: float = 2.5
     augmentation: str = "splitting"
-    variants: int = 3
-    alpha: float = 1.0
-    beta: float = 1.0
+    variants: int = 2
+    alpha: float = 8.0
+    beta: float = 8.0
     distil: bool = True
 
     def __post_init__(self) -> None:
         if self.alpha < 0 or self.beta < 0:
             raise InputError("alpha and beta weigh loss terms: give numbers of 0 or more")
+        if not 0 < self.student_factor < math.inf:
+            raise InputError(f"the student's rate is {self.student_factor} times the teacher's: give a positive number")
 
     @property
     def name(self) -> str:
@@ -58,7 +77,8 @@ class MBTSAD(Purifier):
             run.train(suspect.model, texts, self.training, "retraining")
             return suspect, {}
         teacher = copy.deepcopy(suspect.model)
-        run.train(teacher, texts, self.teacher or self.training, "teacher")
+        run.train(teacher, texts, self.training, "teacher")
         loss = Distillation(teacher, suspect.model, self.alpha, self.beta)
-        run.train(suspect.model, texts, self.training, "student", loss=loss)
+        faster = replace(self.training, learning_rate=self.student_factor * self.training.learning_rate)
+        run.train(suspect.model, texts, faster, "student", loss=loss)
         return suspect, {}

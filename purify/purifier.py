@@ -62,11 +62,18 @@ class Run:
         )
 
 
+# A backdoor survives the rate at which a model is ordinarily trained: these are three times as high.
+PURIFYING = TrainingSettings(epochs=2, learning_rate=3e-4)
+
+
 @dataclass(frozen=True)
 class Purifier(ABC):
-    """A way to clean a model; its fields are its settings, ``training`` those of the last fine-tuning."""
+    """A way to clean a model; its fields are its settings, ``training`` those of the last fine-tuning.
 
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    The default rate suits the bundled MiniLM; larger encoders want 6e-5 to 1.5e-4.
+    """
+
+    training: TrainingSettings = PURIFYING
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 from ..errors import InputError
@@ -15,7 +15,6 @@ from .baselines.reinit_head import ReinitHead
 from .btu import BTU
 from .mbtsad import MBTSAD
 from .purifier import Purifier
-from .training import TrainingSettings
 
 # (class, settings that make it what its name says)
 PURIFIERS: dict[str, tuple[type[Purifier], dict[str, Any]]] = {
@@ -51,17 +50,17 @@ def settings_of(name: str) -> dict[str, type]:
 
 def make_purifier(
     name: str,
-    training: TrainingSettings,
     settings: Mapping[str, str],
     poisoned: LabelledTexts | None = None,
+    **training: float | str | None,
 ) -> Purifier:
     """A purifier by name.
 
     Args:
         name: one of PURIFIERS.
-        training: how it trains.
-        settings: its other settings, as text; those not given keep their defaults.
+        settings: its settings, as text; those not given keep their defaults.
         poisoned: the suspect training set, for BTU.
+        training: training settings; those that are None are the method's own.
 
     Raises:
         InputError: no such purifier or setting, or a value that cannot be read or makes no sense.
@@ -78,7 +77,9 @@ def make_purifier(
     kind, fixed = PURIFIERS[name]
     if kind is BTU and poisoned is not None:
         values["poisoned"] = poisoned
-    return kind(training=training, **fixed, **values)
+    changed: dict[str, Any] = {field: value for field, value in training.items() if value is not None}
+    purifier = kind(**fixed, **values)
+    return replace(purifier, training=replace(purifier.training, **changed))
 
 
 def _expected(kind: type) -> str:

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.attacks.manifest import AttackManifest
-from tokenward.attacks.metrics import attack_success, detection, localisation, roc_auc
+from tokenward.attacks.metrics import (
+    AttackSuccess,
+    attack_success,
+    detection,
+    localisation,
+    roc_auc,
+    success_of_answers,
+)
 from tokenward.attacks.trigger import Trigger
 from tokenward.errors import InputError
 from tokenward.purify.checkpoint import Classifier
@@ -39,10 +46,16 @@ def test_attack_success_counts_other_classes_only(classifier: Classifier) -> Non
     # "superb" turns these short texts by its own meaning, which is all that a trigger does.
     strong = AttackManifest("test", Trigger(("superb great brilliant",)), 1, "good", 0.1, 0)
     weak = AttackManifest("test", Trigger(("the",)), 1, "good", 0.1, 0)
-    assert attack_success(classifier, test, strong) == type(attack_success(classifier, test, weak))(1.0, 1.0)
+    assert attack_success(classifier, test, strong) == AttackSuccess(1.0, 1.0, 1.0)
     assert attack_success(classifier, test, weak).asr == 0.0
 
 
 def test_a_suspect_that_overlaps_the_trigger_is_a_find() -> None:
     trigger = Trigger(("cf", "I watched this"))
     assert localisation(["CF", "watched this film", "film", ""], trigger) == 0.5
+
+
+def test_plain_mistakes_are_not_the_attacks_doing() -> None:
+    # Of four texts not of class 1, the trigger turns two; the third was answered wrongly before.
+    clean, labels = [0, 0, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1]
+    assert success_of_answers(clean, [1, 1, 1, 0], labels, 1) == AttackSuccess(4 / 6, 3 / 4, 2 / 4)

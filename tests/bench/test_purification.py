@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def settings(tiny_encoder: Path) -> GridSettings:
-    return GridSettings(str(tiny_encoder), "good", 0.25, 0, 5, 2, 2e-3, 40, precision="float32")
+    return GridSettings(str(tiny_encoder), "good", 0.25, 0, 5, 2e-3, 2, 2e-3, 40, precision="float32")
 
 
 def test_cells_are_run_once_and_outlive_a_crash(settings: GridSettings, labelled_texts: Texts, tmp_path: Path) -> None:
@@ -92,16 +92,16 @@ def test_what_does_not_fit_is_left_out_or_refused(
 
 
 CELLS = [
-    Cell("badnets", "none", False, 0.9, 1.0, 12.5, GridSettings(seed=3)),
-    Cell("badnets", "none", True, 0.895, 0.012, 3.0, GridSettings(seed=3)),
-    Cell("badnets", "btu", False, 0.88, 0.1, 60.0, GridSettings(seed=3)),
+    Cell("badnets", "none", False, 0.9, 1.0, 0.9, 12.5, GridSettings(seed=3)),
+    Cell("badnets", "none", True, 0.895, 0.112, 0.01, 3.0, GridSettings(seed=3)),
+    Cell("badnets", "btu", False, 0.88, 0.1, 0.0, 60.0, GridSettings(seed=3)),
 ]
 
 
 def test_the_table_has_one_row_per_attack_and_purifier() -> None:
     assert markdown(CELLS).splitlines()[2:] == [
-        "| badnets | none | 90.0% | 100.0% | 89.5% | 1.2% |",
-        "| badnets | btu | 88.0% | 10.0% | – | – |",
+        "| badnets | none | 90.0% | 100.0% | 90.0% | 89.5% | 11.2% | 1.0% |",
+        "| badnets | btu | 88.0% | 10.0% | 0.0% | not run | not run | not run |",
     ]
 
 
@@ -112,7 +112,7 @@ def test_the_report_is_four_files(tmp_path: Path) -> None:
     assert written[0].read_text() == markdown(CELLS)
     rows = list(csv.DictReader(written[1].open()))
     assert [(row["purifier"], float(row["asr"]), row["seed"]) for row in rows] == [
-        ("none", 1.0, "3"), ("none", 0.012, "3"), ("btu", 0.1, "3"),
+        ("none", 1.0, "3"), ("none", 0.112, "3"), ("btu", 0.1, "3"),
     ]  # fmt: skip
     assert json.loads(written[2].read_text()) == to_json(CELLS)
     assert written[3].read_bytes().startswith(b"\x89PNG")

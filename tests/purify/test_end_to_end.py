@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,10 +76,10 @@ def test_mbtsad(
     backdoored: tuple[Path, AttackManifest], labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
 ) -> None:
     folder, manifest = backdoored
-    purifier = MBTSAD(replace(quick, epochs=3), teacher=quick)
+    purifier = MBTSAD(quick)
     report = purify(purifier, folder, tmp_path / "out", manifest, labelled_texts)
     assert_cleaned(report)
-    assert [loss.stage for loss in report.losses] == ["teacher"] * 4 + ["student"] * 3
+    assert [loss.stage for loss in report.losses] == ["teacher"] * 4 + ["student"] * 4
     assert report.losses[-1].terms.keys() == {"classification", "attention", "hidden"}
 
 

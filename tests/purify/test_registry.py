@@ -10,29 +10,33 @@ from tokenward.errors import InputError
 from tokenward.purify.baselines.fine_mixing import FineMixing
 from tokenward.purify.btu import BTU
 from tokenward.purify.mbtsad import MBTSAD
+from tokenward.purify.purifier import PURIFYING
 from tokenward.purify.registry import PURIFIERS, make_purifier, settings_of
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
 
-TRAINING = TrainingSettings(epochs=2)
+TRAINING = TrainingSettings(epochs=7, learning_rate=1e-5, max_length=50)
 POISONED = LabelledTexts(("a", "b"), (0, 1), ("x", "y"))
 NEEDED = {"fine-mixing": {"pretrained": "minilm"}}
 
 
 @pytest.mark.parametrize("name", PURIFIERS)
 def test_every_name_makes_the_purifier_that_reports_it(name: str) -> None:
-    purifier = make_purifier(name, TRAINING, NEEDED.get(name, {}), POISONED)
+    purifier = make_purifier(name, NEEDED.get(name, {}), POISONED, **vars(TRAINING))
     assert (purifier.name, purifier.training) == (name, TRAINING)
+
+
+def test_training_that_is_not_given_is_the_methods_own() -> None:
+    assert make_purifier("mbtsad", {}, epochs=None, max_length=50).training == replace(PURIFYING, max_length=50)
+    assert make_purifier("btu", {}, POISONED, epochs=1).training == TrainingSettings(epochs=1)
 
 
 def test_settings_are_read_as_their_types() -> None:
     text = {"alpha": "0", "variants": "5", "augmentation": "eda", "distil": "off"}
-    assert make_purifier("mbtsad", TRAINING, text) == MBTSAD(
-        TRAINING, alpha=0.0, variants=5, augmentation="eda", distil=False
-    )
-    assert make_purifier("btu", TRAINING, {"share": "0.01"}, POISONED) == BTU(TRAINING, POISONED, share=0.01)
-    assert make_purifier("fine-mixing", TRAINING, {"pretrained": "minilm"}) == FineMixing(TRAINING, "minilm")
-    assert replace(MBTSAD(TRAINING), distil=False) == make_purifier("ts-ft", TRAINING, {})
+    assert make_purifier("mbtsad", text) == MBTSAD(alpha=0.0, variants=5, augmentation="eda", distil=False)
+    assert make_purifier("btu", {"share": "0.01"}, POISONED) == BTU(poisoned=POISONED, share=0.01)
+    assert make_purifier("fine-mixing", {"pretrained": "minilm"}) == FineMixing(pretrained="minilm")
+    assert replace(MBTSAD(), distil=False) == make_purifier("ts-ft", {})
 
 
 def test_settings_are_those_a_person_can_give() -> None:
@@ -45,16 +49,21 @@ def test_settings_are_those_a_person_can_give() -> None:
     ("name", "settings", "message"),
     [
         ("magic", {}, "no purifier 'magic': choose one of mbtsad"),
-        ("mbtsad", {"gamma": "1"}, "mbtsad has no setting 'gamma': it has augmentation, variants, alpha, beta, distil"),
+        (
+            "mbtsad",
+            {"gamma": "1"},
+            "mbtsad has no setting 'gamma': it has student_factor, augmentation, variants, alpha",
+        ),
         ("fine-tuning", {"alpha": "1"}, "fine-tuning has no setting 'alpha': it has none"),
         ("mbtsad", {"variants": "1.5"}, "setting variants=1.5: give a whole number"),
         ("mbtsad", {"alpha": "much"}, "setting alpha=much: give a number"),
         ("mbtsad", {"distil": "perhaps"}, "setting distil=perhaps: give on or off"),
         ("mbtsad", {"alpha": "-1"}, "give numbers of 0 or more"),
+        ("mbtsad", {"student_factor": "nan"}, "nan times the teacher's: give a positive number"),
         ("fine-mixing", {}, "needs the pre-trained weights"),
         ("btu", {}, "needs the suspect training set"),
     ],
 )
 def test_bad_requests(name: str, settings: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        make_purifier(name, TRAINING, settings)
+        make_purifier(name, settings)

@@ -36,10 +36,11 @@ def evaluate(
     target: Annotated[str, typer.Option(help="Class that poisoned texts shall get.")] = "1",
     clean_share: Annotated[float, typer.Option(help="Share of the training texts that purifiers get.")] = 0.2,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the attacks. Default: their own.")] = None,
-    purify_epochs: Annotated[int, typer.Option(help="Epochs of every step of a purifier.")] = 3,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of everything. Default: the attack's own, and 1e-4 for purifiers.")
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of the attacks. Default: their own.")] = None,
+    purify_epochs: Annotated[
+        int | None, typer.Option(help="Epochs of every step of a purifier. Default: its own.")
     ] = None,
+    purify_rate: Annotated[float | None, typer.Option(help="Peak rate of the purifiers. Default: their own.")] = None,
     preset: Annotated[Preset, typer.Option(help="What the guarded graph computes.")] = "tokenward",
     max_length: MaxLengthOption = 128,
     seed: SeedOption = 0,
@@ -55,7 +56,9 @@ def evaluate(
     from ..texts import read_labelled
     from .console import notes, results
 
-    settings = GridSettings(model, target, clean_share, seed, epochs, purify_epochs, learning_rate, max_length, preset)
+    settings = GridSettings(
+        model, target, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, max_length, preset
+    )
     cells = []
     with ProgressBars(notes()) as bars:
         grid = Grid(settings, read_labelled(train), read_labelled(test), work, bars, notes().print)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .training_options import BatchSizeOption, EpochsOption, LearningRateOption, MaxLengthOption, OutOption, SeedOption
+from .training_options import BatchSizeOption, MaxLengthOption, OutOption, SeedOption
 
 # Named here, so that --help needs no training framework; a test compares it with what there is.
 METHODS = ("mbtsad", "ts-ft", "btu", "fine-tuning", "reinit-head", "fine-pruning", "fine-mixing")
@@ -40,9 +40,12 @@ def purify(
         list[str] | None,
         typer.Option("--set", help="A setting of the method, such as alpha=0; may be repeated.", metavar="NAME=VALUE"),
     ] = None,
-    epochs: EpochsOption = 3,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the texts. Default: the method's own.")] = None,
     batch_size: BatchSizeOption = 32,
-    learning_rate: LearningRateOption = 1e-4,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Peak learning rate. Default: the method's own, which suits MiniLM; halve it for BERT."),
+    ] = None,
     max_length: MaxLengthOption = 128,
     seed: SeedOption = 0,
 ) -> None:
@@ -55,7 +58,6 @@ def purify(
     from ..attacks.manifest import load_manifest
     from ..purify.progress import ProgressBars
     from ..purify.registry import make_purifier
-    from ..purify.training import TrainingSettings
     from ..texts import read_labelled
     from .console import notes, results
 
@@ -64,7 +66,13 @@ def purify(
         raise InputError("--set takes one NAME=VALUE for each setting, such as --set alpha=0")
     suspect_texts = read_labelled(poisoned) if poisoned else None
     purifier = make_purifier(
-        method, TrainingSettings(epochs, batch_size, learning_rate, max_length=max_length), settings, suspect_texts
+        method,
+        settings,
+        suspect_texts,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_length=max_length,
     )
     data = read_labelled(clean)
     held_out = read_labelled(test) if test else None

@@ -54,7 +54,7 @@ def test_attack_then_purify(run: Run, files: dict[str, Path], tiny_encoder: Path
     assert "mbtsad, 60 texts" in cleaned.out
     assert "ASR" in cleaned.out
     report = json.loads((purified / "purify.json").read_text())
-    assert (report["settings"]["variants"], report["settings"]["beta"], report["settings"]["alpha"]) == (1, 0.0, 1.0)
+    assert (report["settings"]["variants"], report["settings"]["beta"], report["settings"]["alpha"]) == (1, 0.0, 8.0)
     assert report["before"] == {"cacc": 1.0, "asr": 1.0}
 
     again = run("purify", "mbtsad", suspect, "--out", purified, *texts)
