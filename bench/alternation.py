@@ -42,6 +42,7 @@ def alternate(
     seed: int = 0,
     pause: float = 0.2,
     progress: Callable[[str], None] | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of every system in every round, by name.
 
@@ -54,17 +55,19 @@ def alternate(
         seed: of the orders.
         pause: seconds before each run.
         progress: called with a system's name after each of its runs, warm-up included.
+        clock: what is measured: ``time.process_time`` for the time of processors, in all threads; None: of the wall.
     """
+    clock = clock or time.perf_counter
     draw = random.Random(seed)
     seconds: dict[str, list[float]] = {system.name: [] for system in systems}
     for number in range(rounds + 1):
         for system in draw.sample(systems, len(systems)):
             system.prepare()
             time.sleep(pause)
-            start = time.perf_counter()
+            start = clock()
             system.run()
             if number > 0:
-                seconds[system.name].append(time.perf_counter() - start)
+                seconds[system.name].append(clock() - start)
             if progress:
                 progress(system.name)
     return seconds

@@ -16,6 +16,7 @@ from ..runtime.engine import NEVER_SKIP, Batch
 from ..runtime.engine_onnx import OnnxEngine
 from .alternation import Spread, System, alternate, ratio, spread
 from .graph_subject import Subject
+from .record import Metric, Row, timed
 
 PLAIN = "plain forward pass"
 NARROWED = "the same, narrowed"
@@ -49,6 +50,17 @@ class GraphRow:
     times_plain: Spread
     times_narrowed: Spread
     skipped: float | None
+
+    def record(self) -> Row:
+        """The row of a result file."""
+        metrics = {
+            "milliseconds": timed(self.milliseconds, "ms", "lower"),
+            "times_plain": timed(self.times_plain, "×", "lower"),
+            "times_narrowed": timed(self.times_narrowed, "×", "lower"),
+        }
+        if self.skipped is not None:
+            metrics["skipped"] = Metric(self.skipped, unit="share", better="higher")
+        return Row({"workload": self.workload, "system": self.name}, metrics)
 
 
 def shaped(rows: int, tokens: int, vocabulary: int) -> Workload:

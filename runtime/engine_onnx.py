@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import EngineError, require
+from ..errors import EngineError
 from .engine import Arrays, Batch
+from .session import SessionSettings, feed_names, open_optimized, open_session
 
 
 class OnnxEngine:
@@ -16,7 +17,9 @@ class OnnxEngine:
 
     Args:
         path: the guarded graph.
-        threads: threads inside an operator; 0 takes one per core this process may use.
+        threads: threads inside an operator, whatever ``settings`` say; 0 leaves it to them.
+        settings: of the session.
+        optimized: a file that ``open_session`` wrote on this machine with these settings, to open in place of ``path``.
 
     Raises:
         EngineError: the file cannot be loaded.
@@ -25,20 +28,18 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        ort = require("onnxruntime", "cpu")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            # Fusing the residual add into LayerNormalization makes ONNX Runtime slower on CPU (measured 12 %).
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
-            )
-        except Exception as error:  # the library's errors share no base class
-            raise EngineError(f"ONNX Runtime cannot load {path.name}: export the model again") from error
-        self._inputs = {value.name for value in self._session.get_inputs()}
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 0,
+        settings: SessionSettings | None = None,
+        optimized: Path | None = None,
+    ) -> None:
+        settings = settings or SessionSettings()
+        if threads:
+            settings = replace(settings, threads=threads)
+        self._session = open_session(path, settings) if optimized is None else open_optimized(optimized, settings)
+        self._inputs = feed_names(self._session)
         self._outputs = [value.name for value in self._session.get_outputs()]
 
     def run(self, batch: Batch, gate: float) -> Arrays:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ..artifact import Artifact, GateFit, load_artifact
-from ..errors import ArtifactError, InputError, require
+from ..errors import ArtifactError, InputError
 from .budget import Budget
 from .cache import OutcomeCache
 from .confirmation import Confirmer, Fallback
 from .engine import ALWAYS_SKIP, Engine
-from .engine_onnx import OnnxEngine
+from .engines import EngineName, open_engine
 from .gates import GATES, Gate
 from .judge import Judge, calibrated, drive
 from .reading import Reader
 from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants, TransplantSettings
 from .verdict import MODES, Mode, Verdict
-
-EngineName = Literal["onnx", "torch-cuda"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Guard:
 
 def load(
     path: str | Path,
-    engine: EngineName = "onnx",
+    engine: EngineName = "auto",
     options: GuardOptions | None = None,
     checkpoint: str | Path | None = None,
 ) -> Guard:
@@ -138,32 +136,22 @@ def load(
 
     Args:
         path: the artifact.
-        engine: ``onnx`` (ONNX Runtime on CPU) or ``torch-cuda`` (this project's kernels on an NVIDIA GPU).
+        engine: ``onnx`` (ONNX Runtime on CPU), ``onnx-cuda`` (the same on an NVIDIA GPU), ``torch-cuda`` (this
+            project's kernels there), or ``auto``: the fastest that can run here; the log says which and why.
         options: how to serve it.
-        checkpoint: for ``torch-cuda``: the checkpoint that the artifact was exported from.
+        checkpoint: for ``torch-cuda``: the checkpoint that the artifact was exported from, unless it has the weights.
 
     Raises:
         ArtifactError: the folder is missing, altered, incomplete or of an unknown schema, or the checkpoint is not
             the one it was exported from.
-        EngineError: the graph cannot be loaded, or there is no GPU for ``torch-cuda``.
+        EngineError: the graph cannot be loaded, or there is no GPU for an engine that needs one.
         InputError: the engine is unknown.
         MissingExtraError: the engine's package is not installed.
     """
     options = options or GuardOptions()
     artifact = load_artifact(path)
-    return Guard(artifact, _engine(engine, artifact, options, checkpoint), options)
-
-
-def _engine(name: str, artifact: Artifact, options: GuardOptions, checkpoint: str | Path | None) -> Engine:
-    if name == "onnx":
-        return OnnxEngine(artifact.model_path, options.threads)
-    if name != "torch-cuda":
-        raise InputError(f"engine {name!r} is unknown: choose one of {', '.join(get_args(EngineName))}")
-    require("torch", "kernels")
-    require("triton", "kernels")
-    from .engine_torch import TorchEngine
-
-    return TorchEngine(artifact, None if checkpoint is None else Path(checkpoint))
+    opened = open_engine(engine, artifact, options.threads, None if checkpoint is None else Path(checkpoint))
+    return Guard(artifact, opened, options)
 
 
 def tokenizer_of(artifact: Artifact) -> Tokenizer:

@@ -25,7 +25,8 @@ from pydantic_settings import (
 from ..errors import InputError
 from .batching import BatchingOptions
 from .confirmation import Fallback
-from .guard import EngineName, Guard, GuardOptions, load
+from .engines import EngineName
+from .guard import Guard, GuardOptions, load
 from .verdict import Mode
 
 
@@ -54,7 +55,7 @@ class ServeSettings(BaseSettings):
     cache_capacity: int = Field(GuardOptions.cache_capacity, ge=0, description="Outcomes of transplants remembered.")
     cache_file: Path | None = Field(None, description="Keep those outcomes in this file between runs.")
 
-    engine: EngineName = Field("onnx", description="What runs the model; torch-cuda needs an NVIDIA GPU.")
+    engine: EngineName = Field("auto", description="What runs the model; those on cuda need an NVIDIA GPU.")
     checkpoint: Path | None = Field(None, description="For torch-cuda: the checkpoint that was exported.")
     threads: int = Field(GuardOptions.threads, ge=0, description="Threads of the engine; 0: one per core.")
     token_budget: int = Field(GuardOptions.token_budget, ge=1, description="Most padded tokens in a micro-batch.")

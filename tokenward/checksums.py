@@ -45,15 +45,7 @@ def verify(folder: Path, required: Collection[str], may_miss: Collection[str] = 
     """
     if not folder.is_dir():
         raise ArtifactError(f"no artifact at '{folder}': expected a folder written by 'tokenward export'")
-    sums_path = folder / SUMS
-    if not sums_path.is_file():
-        raise ArtifactError(f"'{folder}' has no {SUMS}: it is not an artifact, or was not written to the end")
-    listed = {}
-    for line in sums_path.read_text(encoding="utf-8", errors="replace").splitlines():
-        expected, _, name = line.partition("  ")
-        if len(expected) != 64 or not name or Path(name).name != name:
-            raise ArtifactError(f"{SUMS} has an unreadable line: {line[:80]!r}")
-        listed[name] = expected
+    listed = listed_sums(folder)
     for name in required:
         if name not in listed:
             raise ArtifactError(f"{SUMS} does not list {name}: the artifact is incomplete, export it again")
@@ -67,7 +59,25 @@ def verify(folder: Path, required: Collection[str], may_miss: Collection[str] = 
             raise ArtifactError(f"{name} is missing from '{folder}': copy or export the artifact again")
         if file_sha256(folder / name) != expected:
             raise ArtifactError(f"{name} does not match its checksum: the artifact is corrupt or was altered")
-    return file_sha256(sums_path)
+    return file_sha256(folder / SUMS)
+
+
+def listed_sums(folder: Path) -> dict[str, str]:
+    """Checksums by file name, as a folder's list has them.
+
+    Raises:
+        ArtifactError: there is no list, or it cannot be read.
+    """
+    path = folder / SUMS
+    if not path.is_file():
+        raise ArtifactError(f"'{folder}' has no {SUMS}: it is not an artifact, or was not written to the end")
+    listed = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        expected, _, name = line.partition("  ")
+        if len(expected) != 64 or not name or Path(name).name != name:
+            raise ArtifactError(f"{SUMS} has an unreadable line: {line[:80]!r}")
+        listed[name] = expected
+    return listed
 
 
 def seal(folder: Path) -> None:

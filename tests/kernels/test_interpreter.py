@@ -12,12 +12,12 @@ import pytest
 HERE = Path(__file__).parent
 # A kernel without a test file fails here, too.
 KERNELS = sorted(path.stem for path in HERE.parents[1].glob("kernels/*.py") if "@triton.jit" in path.read_text("utf-8"))
-ENGINE = HERE.parent / "runtime" / "test_engine_torch.py"
+ENGINES = [HERE.parent / "runtime" / f"test_engine_{name}.py" for name in ("torch", "onnx_cuda")]
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "files", [[HERE / f"test_{kernel}.py" for kernel in KERNELS], [ENGINE]], ids=["kernels", "engine"]
+    "files", [[HERE / f"test_{kernel}.py" for kernel in KERNELS], ENGINES], ids=["kernels", "engines"]
 )
 def test_in_the_interpreter(files: list[Path]):
     # One thread: the interpreter's arrays are small, and other test processes share the cores.

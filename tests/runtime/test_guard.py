@@ -124,7 +124,7 @@ def test_a_graph_that_cannot_be_loaded(tiny_artifact: Path, tmp_path: Path) -> N
 
 
 def test_engines_that_cannot_be_had(tiny_artifact: Path) -> None:
-    with pytest.raises(InputError, match="engine 'tpu' is unknown: choose one of onnx, torch-cuda"):
+    with pytest.raises(InputError, match="engine 'tpu' is unknown: choose one of auto, onnx, onnx-cuda, torch-cuda"):
         tokenward.load(tiny_artifact, engine="tpu")  # type: ignore[arg-type]
     import torch
 

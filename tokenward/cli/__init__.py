@@ -23,6 +23,7 @@ COMMANDS: tuple[str, ...] = (
     "classify",
     "explain",
     "inspect",
+    "tune",
     "ops",
     "scan",
     "serve",

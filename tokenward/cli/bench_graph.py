@@ -52,17 +52,23 @@ def graph(
     require("torch", "export")
     from ..bench.graph import measure_graphs, real, shaped
     from ..bench.graph_subject import of_artifact, of_checkpoint
+    from ..bench.record import make_record, reserve, write_record
+    from ..checksums import weights_sha256
     from .graph_table import graph_table
 
     sizes = [_size(text) for text in shape]
     for wrong in set(precision) - set(_PRECISIONS):
         raise InputError(f"--precision is '{wrong}', expected {' or '.join(_PRECISIONS)}")
     chosen = list(islice((text for text in iter_texts(texts) if text), limit)) if texts else []
+    if json:
+        reserve(json, "graph")
     notes().print("[dim]building the graphs ...[/]")
     with TemporaryDirectory() as folder:
         if (source / "guard.json").is_file():
-            subject = of_artifact(load_artifact(source), model or source, Path(folder))
+            checkpoint = model or source
+            subject = of_artifact(load_artifact(source), checkpoint, Path(folder))
         else:
+            checkpoint = source
             subject = of_checkpoint(source, Path(folder), list(dict.fromkeys(precision)))
         workloads = [shaped(*size, subject.vocabulary) for size in sizes]
         workloads += [real(chosen, subject)] if chosen else []
@@ -72,6 +78,12 @@ def graph(
                 subject, workloads, rounds, lambda name: bar.update(task, advance=1, description=name)
             )
     results().print(graph_table(rows, rounds))
+    if json:
+        hashes = {"model": weights_sha256(checkpoint)}
+        record = make_record(
+            "graph", [row.record() for row in rows], seed=0, hashes=hashes, settings={"rounds": rounds}
+        )
+        write_record(record, json)
 
 
 def _size(text: str) -> tuple[int, int]:
