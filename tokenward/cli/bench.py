@@ -7,9 +7,11 @@ import typer
 from . import (
     bench_compare,
     bench_detection,
+    bench_examples,
     bench_graph,
     bench_overhead,
     bench_quality,
+    bench_report,
     bench_scaling,
     bench_serving,
     bench_speed,
@@ -29,6 +31,8 @@ def register(app: typer.Typer) -> None:
         bench_serving,
         bench_triton,
         bench_scaling,
+        bench_examples,
+        bench_report,
         bench_compare,
     ):
         command.register(group)

@@ -1,0 +1,50 @@
+"""Tables of the report: any record's rows, one column a figure; a cell that was not run says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .purification import Cell
+from .record import Row
+from .report_names import title, written
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first ``names`` columns say what a row is, and ``folded`` ones are shown when asked for."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    names: int = 1
+    folded: bool = False
+
+
+def rows_table(caption: str, rows: Sequence[Row], without: Sequence[str] = (), folded: bool = False) -> Table:
+    """Labels first, then every figure that any of the rows has; ``without`` names labels and metrics to leave out."""
+    labels = [name for name in dict.fromkeys(n for row in rows for n in row.labels) if name not in without]
+    metrics = [name for name in dict.fromkeys(n for row in rows for n in row.metrics) if name not in without]
+    filled = []
+    for row in rows:
+        found = [str(row.labels.get(name, "")) for name in labels]
+        if row.not_run is not None:
+            found += [f"not run: {row.not_run}", *[""] * (len(metrics) - 1)]
+        else:
+            found += [written(row.metrics[name]) if name in row.metrics else "–" for name in metrics]
+        filled.append(tuple(found))
+    return Table(caption, tuple(map(title, [*labels, *metrics])), tuple(filled), len(labels), folded)
+
+
+def purification_table(cells: Sequence[Cell]) -> Table:
+    """Attacks × purifiers, without and with the guard behind them."""
+    by_key = {(cell.attack, cell.purifier, cell.guarded): cell for cell in cells}
+    rows = []
+    for attack, purifier in dict.fromkeys((cell.attack, cell.purifier) for cell in cells):
+        row = [attack, purifier]
+        for guarded in (False, True):
+            cell = by_key.get((attack, purifier, guarded))
+            row += [f"{cell.cacc:.1%}", f"{cell.asr:.1%}"] if cell else ["not run", ""]
+        rows.append(tuple(row))
+    columns = ("attack", "purifier", "CACC", "ASR", "CACC, guarded", "ASR, guarded")
+    return Table("Cleaning the model before it is served", columns, tuple(rows), 2)
