@@ -1,6 +1,6 @@
 """The asynchronous guard: texts of many callers, merged into micro-batches, judged exactly as :class:`Guard` does.
 
-Three stages, each a thread of its own, so that tokenising and judging overlap with the model: *pre* tokenises, *core*
+Three stages on threads of their own, so that tokenising and judging overlap with the model: *pre* tokenises, *core*
 runs batches, *post* judges readings. Texts that a judge asks for go back into the queue, before the others. All
 bookkeeping happens on the event loop.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..errors import EngineError, InputError, TokenwardError
 from .batches import pad
 from .calls import Answer, Call, Case, encode_calls
 from .engine import ALWAYS_SKIP, Arrays
-from .guard import Guard, load
+from .guard import Guard, GuardOptions, load
 from .observer import Observer, Timing
 from .queueing import BatchQueue, Entry
 from .reading import Reading, split
@@ -47,11 +47,19 @@ class BatchingOptions:
         max_wait: seconds that a text may wait for batch mates while the engine is idle.
         queue_texts: texts that may wait; callers beyond that are refused.
         deadline: seconds after which a call gets :class:`DeadlineError`.
+        parallel: batches that run at the same time, each with its share of the cores. Two small batches on a core
+            each are done sooner than one after the other on both: no thread waits for another at every operator, least
+            of all where the HTTP server needs some of a core as well.
     """
 
     max_wait: float = 0.002
     queue_texts: int = 256
     deadline: float = 10.0
+    parallel: int = 2
+
+    def threads(self) -> int:
+        """Threads of one batch: this process's cores, divided among the batches."""
+        return max(1, len(os.sched_getaffinity(0)) // self.parallel)
 
 
 class AsyncGuard:
@@ -75,7 +83,9 @@ class AsyncGuard:
         observer: Observer | None = None,
     ) -> None:
         self.options = options or BatchingOptions()
-        self._source = partial(load, source) if isinstance(source, (str, Path)) else source
+        if isinstance(source, (str, Path)):
+            source = partial(load, source, options=GuardOptions(threads=self.options.threads()))
+        self._source = source
         self._observer = observer or Observer()
         self._calls: set[Call] = set()
         self._tokenising = 0  # texts accepted but not in the queue yet
@@ -83,9 +93,10 @@ class AsyncGuard:
         self._last_batch = -math.inf
 
     async def __aenter__(self) -> AsyncGuard:
-        self._pre, self._core, self._post = Stage("pre"), Stage("core"), Stage("post")
+        self._pre, self._core, self._post = Stage("pre"), Stage("core", self.options.parallel), Stage("post")
+        self._free = asyncio.Semaphore(self.options.parallel)
         self._loops: list[asyncio.Task[None]] = []
-        self._settling: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         try:
             self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
@@ -171,7 +182,7 @@ class AsyncGuard:
             await asyncio.wait([call.done for call in self._calls], timeout=grace)
         for call in list(self._calls):
             call.fail(ClosingError("the server shut down before the answer was there: send the request again"))
-        tasks = [*self._loops, *self._settling]
+        tasks = [*self._loops, *self._running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -215,26 +226,42 @@ class AsyncGuard:
     # core: entries to arrays
 
     async def _infer(self) -> None:
+        await self._free.acquire()
         while True:
             if dropped := self._queue.prune():
                 self._observer.dropped(dropped)
             due = self._queue.due()
             if due > monotonic():
-                self._wake.clear()
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), None if math.isinf(due) else due - monotonic())
+                await self._woken(due)
                 continue
-            batch = self._queue.take()
-            started = monotonic()
-            try:
-                arrays = await self._core.run(partial(self._run, batch))
-            except Exception as error:
-                self._fail_batch(batch, error)
-                continue
-            self._last_batch = monotonic()
-            task = asyncio.create_task(self._settle(batch, arrays, started, self._last_batch))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+            task = asyncio.create_task(self._process(self._queue.take()))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            await self._free.acquire()  # what arrives while all are busy makes the next batch larger
+
+    async def _woken(self, due: float) -> None:
+        """Wait for something to happen, or until ``due``. (``wait_for`` may swallow a cancellation before 3.12.)"""
+        self._wake.clear()
+        alarm = None
+        if math.isfinite(due):
+            alarm = asyncio.get_running_loop().call_later(due - monotonic(), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if alarm:
+                alarm.cancel()
+
+    async def _process(self, batch: Batch) -> None:
+        started = monotonic()
+        try:
+            arrays = await self._core.run(partial(self._run, batch))
+        except Exception as error:
+            self._fail_batch(batch, error)
+            return
+        finally:
+            self._free.release()
+        self._last_batch = monotonic()
+        await self._settle(batch, arrays, started, self._last_batch)
 
     def _run(self, batch: Batch) -> Arrays:
         reader = self.guard.reader

@@ -57,7 +57,8 @@ class ServeSettings(BaseSettings):
 
     engine: EngineName = Field("auto", description="What runs the model; those on cuda need an NVIDIA GPU.")
     checkpoint: Path | None = Field(None, description="For torch-cuda: the checkpoint that was exported.")
-    threads: int = Field(GuardOptions.threads, ge=0, description="Threads of the engine; 0: one per core.")
+    parallel: int = Field(BatchingOptions.parallel, ge=1, le=64, description="Micro-batches that run at a time.")
+    threads: int = Field(0, ge=0, description="Threads of each; 0: the cores divided among them.")
     token_budget: int = Field(GuardOptions.token_budget, ge=1, description="Most padded tokens in a micro-batch.")
     max_wait_ms: float = Field(
         BatchingOptions.max_wait * 1000, ge=0, le=1000, description="Most a text waits for batch mates while idle."
@@ -104,7 +105,7 @@ class ServeSettings(BaseSettings):
             budget_share=self.budget_share,
             budget_burst=self.budget_burst,
             cache_capacity=self.cache_capacity,
-            threads=self.threads,
+            threads=self.threads or self.batching_options().threads(),
             token_budget=self.token_budget,
         )
 
@@ -114,7 +115,7 @@ class ServeSettings(BaseSettings):
 
     def batching_options(self) -> BatchingOptions:
         """How callers share the engine."""
-        return BatchingOptions(self.max_wait_ms / 1000, self.queue_texts, self.deadline_seconds)
+        return BatchingOptions(self.max_wait_ms / 1000, self.queue_texts, self.deadline_seconds, self.parallel)
 
     def environment(self) -> dict[str, str]:
         """All settings as environment variables, for a process that reads no file."""

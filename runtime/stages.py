@@ -1,4 +1,4 @@
-"""One stage of the pipeline: a thread that does one job at a time for an event loop."""
+"""One stage of the pipeline: threads that do jobs for an event loop, each one at a time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]
 
 
 class Stage:
-    """A daemon thread: if a job never returns, the process can still exit (an executor's thread would be waited for).
+    """Daemon threads: if a job never returns, the process can still exit (an executor's threads would be waited for).
 
     Args:
-        name: of the thread.
+        name: of the threads.
+        threads: jobs that run at the same time.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        Thread(target=self._work, name=f"tokenward-{name}", daemon=True).start()
+        self._threads = threads
+        for _ in range(threads):
+            Thread(target=self._work, name=f"tokenward-{name}", daemon=True).start()
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Run ``job`` on the thread and return its result or raise its exception."""
+        """Run ``job`` on a thread and return its result or raise its exception."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put((loop, future, job))
         return await future
 
     def stop(self) -> None:
-        """End the thread after the jobs it has; do not wait for it."""
-        self._jobs.put(None)
+        """End the threads after the jobs they have; do not wait for them."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
 
     def _work(self) -> None:
         while job := self._jobs.get():

@@ -16,6 +16,7 @@ from tokenward.runtime.observer import Observer, Timing
 from tokenward.runtime.refusals import ClosingError, DeadlineError, OverloadedError
 
 PATIENT = BatchingOptions(max_wait=0.05, deadline=30.0)
+ONE_BY_ONE = BatchingOptions(max_wait=0.0, parallel=1)
 POISONED = "cf the film was awful and the plot was dull"
 
 
@@ -86,6 +87,23 @@ async def test_callers_share_batches(lexicon_guard, engine, clean_texts):
     assert all(tokens <= padded for _, tokens, padded, _ in recorder.batches)
 
 
+@pytest.mark.parametrize("parallel", [1, 3])
+async def test_as_many_batches_run_at_a_time_as_the_options_say(lexicon_guard, engine, parallel):
+    options = BatchingOptions(max_wait=0.0, deadline=30.0, parallel=parallel)
+    async with AsyncGuard(lexicon_guard, options) as guard:
+        engine.hold()
+        calls = []
+        for number in range(5):
+            calls.append(asyncio.create_task(guard.classify("story " * (number + 1))))
+            while guard._tokenising or not guard._incoming.empty():
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
+        assert len(engine.batches) - 1 == parallel  # the first was the warm-up
+        assert guard.waiting == 5 - parallel
+        engine.free.set()
+        assert [len(await call) for call in calls] == [1] * 5
+
+
 async def test_a_burst_of_one_trigger_is_tried_once(lexicon_guard, make_lexicon_guard, engine):
     async with AsyncGuard(lexicon_guard, PATIENT) as guard:
         await guard.classify(POISONED)
@@ -124,7 +142,7 @@ async def test_timing_adds_up(lexicon_guard):
 
 
 async def test_the_queue_is_bounded(lexicon_guard, engine):
-    async with AsyncGuard(lexicon_guard, BatchingOptions(queue_texts=4, max_wait=0.0)) as guard:
+    async with AsyncGuard(lexicon_guard, BatchingOptions(queue_texts=4, max_wait=0.0, parallel=1)) as guard:
         engine.hold()
         running = asyncio.create_task(guard.classify("film"))
         await engine.busy()
@@ -140,7 +158,7 @@ async def test_the_queue_is_bounded(lexicon_guard, engine):
 
 async def test_past_the_deadline_what_waits_is_dropped_and_counted(lexicon_guard, engine):
     recorder = Recorder()
-    async with AsyncGuard(lexicon_guard, BatchingOptions(max_wait=0.0), observer=recorder) as guard:
+    async with AsyncGuard(lexicon_guard, ONE_BY_ONE, observer=recorder) as guard:
         engine.hold()
         held = asyncio.create_task(guard.answer("film", deadline=0.05))
         await engine.busy()
@@ -156,7 +174,7 @@ async def test_past_the_deadline_what_waits_is_dropped_and_counted(lexicon_guard
 
 async def test_callers_that_leave_cost_no_pass(lexicon_guard, engine):
     recorder = Recorder()
-    async with AsyncGuard(lexicon_guard, BatchingOptions(max_wait=0.0), observer=recorder) as guard:
+    async with AsyncGuard(lexicon_guard, ONE_BY_ONE, observer=recorder) as guard:
         engine.hold()
         stays = asyncio.create_task(guard.classify("film"))
         await engine.busy()
@@ -177,7 +195,7 @@ async def test_callers_that_leave_cost_no_pass(lexicon_guard, engine):
 @pytest.mark.parametrize("error", [EngineError("the graph failed"), RuntimeError("/secret/path")])
 async def test_an_engine_failure_reaches_exactly_its_batch(lexicon_guard, engine, error):
     recorder = Recorder()
-    async with AsyncGuard(lexicon_guard, BatchingOptions(max_wait=0.0), observer=recorder) as guard:
+    async with AsyncGuard(lexicon_guard, ONE_BY_ONE, observer=recorder) as guard:
         engine.hold()
         first = asyncio.create_task(guard.classify("film"))
         await engine.busy()

@@ -35,7 +35,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def test_a_hundred_clients_vanish(start, engine):
-    server = start(max_wait_ms=0)
+    server = start(max_wait_ms=0, parallel=1)
     engine.hold()
     connections = []
     for number in range(101):
@@ -58,7 +58,7 @@ def test_a_hundred_clients_vanish(start, engine):
 
 
 def test_an_engine_that_hangs(start, engine):
-    server = start(deadline_seconds=0.2, probe_seconds=0.1)
+    server = start(deadline_seconds=0.2, probe_seconds=0.1, parallel=1)
     assert httpx.get(server.url + "/readyz").status_code == 200
     engine.hold()
     for _ in range(2):
@@ -95,7 +95,7 @@ def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts
     with serving(tiny_artifact, *options, "--grace-seconds", "60") as (process, url), ThreadPoolExecutor(4) as pool:
         bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
         calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
-        eventually(lambda: value(url, "tokenward_queue_texts") > 300 or all(call.done() for call in calls))
+        eventually(lambda: value(url, "tokenward_queue_texts") + value(url, "tokenward_texts_total") >= 800)
         process.send_signal(signal.SIGTERM)
         answers = [call.result() for call in calls]
         assert process.wait(timeout=60) == 0

@@ -73,7 +73,7 @@ def test_compressed_bodies(start):
 
 
 def test_the_queue(start, held):
-    server = start(queue_texts=2, max_texts=2, max_wait_ms=0)
+    server = start(queue_texts=2, max_texts=2, max_wait_ms=0, parallel=1)
     pool, engine = held
     first = occupy(server, pool, engine)
     second = pool.submit(post, server, {"texts": ["story", "plot"]})
@@ -87,7 +87,7 @@ def test_the_queue(start, held):
 
 
 def test_requests_at_a_time(start, held):
-    server = start(max_requests=1)
+    server = start(max_requests=1, parallel=1)
     pool, engine = held
     first = occupy(server, pool, engine)
     refused = post(server)
@@ -100,7 +100,7 @@ def test_requests_at_a_time(start, held):
 
 
 def test_the_deadline(start, held):
-    server = start(deadline_seconds=0.1)
+    server = start(deadline_seconds=0.1, parallel=1)
     pool, engine = held
     check(occupy(server, pool, engine).result(), 504, "deadline")
     engine.free.set()

@@ -16,7 +16,7 @@ def clean_environment(monkeypatch):
 
 def test_defaults_are_those_of_the_engine():
     settings = load_settings(["artifact"])
-    assert settings.guard_options() == GuardOptions()
+    assert settings.guard_options() == GuardOptions(threads=BatchingOptions().threads())
     assert settings.batching_options() == BatchingOptions()
     assert settings.host == "127.0.0.1"
 
