@@ -16,6 +16,7 @@ from ..attacks.manifest import AttackManifest, load_manifest
 from ..attacks.metrics import AttackSuccess, attack_success, success_of_answers
 from ..attacks.poisoning import DataPoisoning, poison_training_set
 from ..attacks.registry import make_attack
+from ..errors import TokenwardError
 from ..purify.checkpoint import load_classifier
 from ..purify.fine_tuning import fine_tune
 from ..purify.precision import Precision, native_precision
@@ -98,7 +99,9 @@ class Grid:
         self._watch, self._tell = watch, tell
 
     def run(self, attacks: list[str], purifiers: list[str], guard: bool) -> Iterator[Cell]:
-        """Yield every cell, the finished ones from their files; purifiers that do not fit an attack are left out.
+        """Yield every cell, the finished ones from their files.
+
+        Purifiers that do not fit an attack are left out, and so are guards that cannot be made.
 
         Raises:
             InputError: an unknown attack or purifier, before anything is run.
@@ -114,7 +117,12 @@ class Grid:
                     continue
                 yield self._cell(planned[attack], purifier, False)
                 if guard:
-                    yield self._cell(planned[attack], purifier, True)
+                    try:
+                        guarded = self._cell(planned[attack], purifier, True)
+                    except TokenwardError as error:  # such as a model that answers one class only
+                        self._tell(f"{attack} × {purifier} cannot be guarded: {error}")
+                    else:
+                        yield guarded
                 if purifier != NO_PURIFIER:
                     shutil.rmtree(self._model_folder(attack, purifier), ignore_errors=True)
 

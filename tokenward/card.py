@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .artifact import Calibration, GuardFile
 
 
@@ -78,11 +80,15 @@ def _calibration(calibration: Calibration | None) -> list[str]:
 def _purification(guard: GuardFile) -> list[str]:
     if guard.purification is None:
         return ["None recorded."]
-    return [
-        f"- {key}: {_cell(str(value))}"
-        for key, value in guard.purification.items()
-        if not isinstance(value, (list, dict))
-    ]
+    texts = {key: _plain(value) for key, value in guard.purification.items()}
+    return [f"- {key}: {_cell(text)}" for key, text in texts.items() if text]
+
+
+def _plain(value: Any) -> str:
+    """A value in a line, of a record the plain fields; long lists, such as losses, are in guard.json alone."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items() if not isinstance(part, (list, dict)))
+    return "" if isinstance(value, list) else str(value)
 
 
 def _cell(text: str) -> str:

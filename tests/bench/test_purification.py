@@ -91,6 +91,17 @@ def test_what_does_not_fit_is_left_out_or_refused(
             list(grid.run(attacks, purifiers, guard=False))
 
 
+def test_a_guard_that_cannot_be_made_stops_nothing(
+    settings: GridSettings, labelled_texts: Texts, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    few = replace(settings, clean_share=0.1, epochs=1)
+    grid = Grid(few, labelled_texts(400, 1), labelled_texts(40, 2), tmp_path, tell=told.append)
+    cells = list(grid.run(["badnets", "addsent"], ["none"], guard=True))
+    assert [(cell.attack, cell.guarded) for cell in cells] == [("badnets", False), ("addsent", False)]
+    assert told[-1].startswith("addsent × none cannot be guarded: 40 clean texts are too few")
+
+
 CELLS = [
     Cell("badnets", "none", False, 0.9, 1.0, 0.9, 12.5, GridSettings(seed=3)),
     Cell("badnets", "none", True, 0.895, 0.112, 0.01, 3.0, GridSettings(seed=3)),

@@ -20,6 +20,7 @@ def test_a_card_says_what_was_made_and_checked() -> None:
         "gate `paper`: threshold 1.25 at percentile 95",
         "1 reference texts",
         "- method: mbtsad",
+        "- after: cacc 0.91, asr 0.02",
         "tokenward 0.1.0",
     ):
         assert fact in card
