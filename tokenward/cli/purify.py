@@ -38,7 +38,11 @@ def purify(
     poisoned: Annotated[Path | None, typer.Option(help="For btu: the suspect training set.", metavar="FILE")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, such as alpha=0; may be repeated. A wrong name lists all of the method.", metavar="NAME=VALUE"),
+        typer.Option(
+            "--set",
+            help="A setting, such as alpha=0; may be repeated. A wrong name lists all of the method.",
+            metavar="NAME=VALUE",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the texts. Default: the method's own.")] = None,
     batch_size: BatchSizeOption = 32,
