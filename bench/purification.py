@@ -21,7 +21,7 @@ from ..purify.checkpoint import load_classifier
 from ..purify.fine_tuning import fine_tune
 from ..purify.precision import Precision, native_precision
 from ..purify.purifier import Purifier
-from ..purify.registry import make_purifier, settings_of
+from ..purify.registry import make_purifier
 from ..purify.training import TrainingSettings, Watch
 from ..records import from_json, to_json
 from ..texts import LabelledTexts, class_numbers, stratified_split
@@ -104,15 +104,16 @@ class Grid:
         Purifiers that do not fit an attack are left out, and so are guards that cannot be made.
 
         Raises:
-            InputError: an unknown attack or purifier, before anything is run.
+            InputError: an unknown attack or purifier, or settings they refuse, before anything is run.
         """
         planned = {name: self._attack(name) for name in attacks}
         for name in purifiers:
-            if name != NO_PURIFIER:
-                settings_of(name)
+            for attack in planned.values():
+                if name != NO_PURIFIER and _suits(name, attack):
+                    self._purifier(attack, name)
         for attack in attacks:
             for purifier in purifiers:
-                if purifier == "btu" and not isinstance(planned[attack], DataPoisoning):
+                if not _suits(purifier, planned[attack]):
                     self._tell(f"{attack}: no poisoned training set, so no btu")
                     continue
                 yield self._cell(planned[attack], purifier, False)
@@ -226,3 +227,7 @@ class Grid:
         finally:
             shutil.rmtree(artifact, ignore_errors=True)
         return success_of_answers(clean, triggered, test.labels, manifest.target)
+
+
+def _suits(purifier: str, attack: Attack) -> bool:
+    return purifier != "btu" or isinstance(attack, DataPoisoning)

@@ -89,6 +89,10 @@ def test_what_does_not_fit_is_left_out_or_refused(
     for attacks, purifiers in ((["magic"], ["none"]), (["badnets"], ["none", "magic"])):
         with pytest.raises(InputError, match="'magic'"):
             list(grid.run(attacks, purifiers, guard=False))
+    hasty = Grid(replace(settings, purify_epochs=0), labelled_texts(20, 1), labelled_texts(20, 2), tmp_path)
+    with pytest.raises(InputError, match="epochs and batch size must be at least 1"):
+        list(hasty.run(["badnets"], ["mbtsad"], guard=False))
+    assert list(tmp_path.glob("*/models/*")) == []
 
 
 def test_a_guard_that_cannot_be_made_stops_nothing(
