@@ -42,7 +42,11 @@ def graph_config(settings: TritonSettings, graph: GraphInfo, classes: int) -> An
         name=settings.graph_name,
         backend="onnxruntime",
         default_model_filename="model.onnx",
-        input=[pb.ModelInput(name=name, data_type=_type(name), dims=_dims(name, classes)) for name in graph.inputs],
+        input=[
+            # The graph has a default for its gate, and Triton counts inputs with a default only if they are optional.
+            pb.ModelInput(name=name, data_type=_type(name), dims=_dims(name, classes), optional=name == "gate")
+            for name in graph.inputs
+        ],
         output=[pb.ModelOutput(name=name, data_type=_type(name), dims=_dims(name, classes)) for name in graph.outputs],
         instance_group=[_instances(settings, settings.gpus)],
         version_policy=_latest(),

@@ -30,7 +30,8 @@ class TritonPythonModel:
             Path(args["model_repository"]) / args["model_version"] / (config["default_model_filename"] or "model.onnx")
         )
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._scalars = {value.name for value in self._session.get_inputs() if not value.shape}
+        known = (*self._session.get_inputs(), *self._session.get_overridable_initializers())
+        self._scalars = {value.name for value in known if not value.shape}
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Run every request on its own."""

@@ -72,8 +72,11 @@ def _gated(
 ) -> dict[str, ir.Value]:
     """Put what not every text needs behind the input ``gate``; return the values that change."""
     graph = op.graph
-    gate = ir.Value(name="gate", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]))
+    # Whoever does not know this input gets every number right: the default leaves nothing out.
+    never_skip = ir.tensor(np.array(-np.inf, np.float32), name="gate")
+    gate = ir.Value(name="gate", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]), const_value=never_skip)
     graph.inputs.append(gate)
+    graph.register_initializer(gate)
     if plan.attention_gated:
         bound = scoring.bound_without_attention(op, layout, scored)
     else:

@@ -49,6 +49,12 @@ def _convert_tokenizer(source: Path, target: Path) -> None:
         raise InputError(refusal) from error
 
 
+def write_weights(source: Path, target: Path) -> None:
+    """Copy the safetensors files, and the index that large models have of them."""
+    for path in (*source.glob("*.safetensors"), *source.glob("*.safetensors.index.json")):
+        shutil.copyfile(path, target / path.name)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Content of ``config.json``; empty where there is none.
 

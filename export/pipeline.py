@@ -22,7 +22,7 @@ from ..errors import ExportError, InputError
 from ..kernels.vocabulary import scored_table
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
-from .checkpoint import class_names, purification, read_config, write_config, write_tokenizer
+from .checkpoint import class_names, purification, read_config, write_config, write_tokenizer, write_weights
 from .discovery import Hints, Layout, discover
 from .forward import FAMILIES, export_forward, load_source
 from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
@@ -80,11 +80,13 @@ def export_classifier(
     *,
     found: Found | None = None,
     texts: Sequence[str] = (),
+    with_weights: bool = False,
 ) -> Path:
     """Export a transformers classifier as an artifact folder and return its path.
 
     Args:
         texts: clean texts on which a graph of lower precision must agree with fp32; random tokens where there are none.
+        with_weights: include the checkpoint's weights, which the engine `torch-cuda` reads.
 
     Raises:
         InputError: the folder, its tokenizer or a setting cannot be used.
@@ -106,6 +108,8 @@ def export_classifier(
             truth=lambda chosen: AutogradTruth(source, chosen.gradient_layer),
             purification=purification(model_dir),
         )
+        if with_weights:
+            write_weights(model_dir, folder)
         _write(origin, tokenizer, folder, settings, Hints(), texts, watch)
     return out_dir
 

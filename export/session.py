@@ -24,7 +24,7 @@ def serving_session(path: Path) -> Any:
 
 def run_graph(session: Any, feed: Mapping[str, NDArray[Any]], gate: float = -np.inf) -> dict[str, NDArray[Any]]:
     """Run a guarded graph and return its outputs by name; ``gate`` is left out where the graph has none."""
-    names = {value.name for value in session.get_inputs()}
+    names = {value.name for value in (*session.get_inputs(), *session.get_overridable_initializers())}
     inputs = {**feed, "gate": np.array(gate, np.float32)}
     outputs = session.run(None, {name: array for name, array in inputs.items() if name in names})
     return dict(zip((value.name for value in session.get_outputs()), outputs, strict=True))

@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 from tokenizers import Tokenizer
 
-from tokenward.export.agreement import batches_of, measure_agreement
+from tokenward.export.agreement import batches_of, flagged_auc, measure_agreement
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.presets import ExportSettings, plan
@@ -34,13 +34,23 @@ def feeds(count: int) -> list[dict[str, np.ndarray]]:
 
 def test_a_graph_agrees_with_itself(paths: list[Path], table) -> None:
     agreement = measure_agreement(paths[0], paths[0], feeds(2), table)
-    assert agreement == {"labels": 1, "suspects": 1, "class_token": 1, "score_ranks": pytest.approx(1), "texts": 16}
+    shares = dict.fromkeys(("labels", "suspects", "class_token", "score_auc"), 1)
+    assert agreement == {**shares, "score_ranks": pytest.approx(1), "texts": 16}
 
 
 def test_other_labels_are_counted_and_attention_is_not_theirs(paths: list[Path], table) -> None:
     agreement = measure_agreement(*paths, feeds(2), table)
     assert agreement["labels"] == 0
     assert agreement["class_token"] == 1
+
+
+def test_what_fp32_flags_must_stay_on_top() -> None:
+    full = np.arange(40.0)  # its 95th percentile is 37.05: two are flagged
+    assert flagged_auc(full, 3 * full) == 1
+    assert flagged_auc(full, -full) == 0
+    assert flagged_auc(full, np.zeros(40)) == 0.5
+    assert flagged_auc(full, np.where(full == 39, -1, full)) == 0.5
+    assert flagged_auc(np.ones(40), full) == 1, "all are flagged, and nothing can be lost"
 
 
 def test_texts_come_in_padded_batches(tiny) -> None:

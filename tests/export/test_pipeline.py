@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+import torch
 
 from tokenward.artifact import load_artifact
 from tokenward.checksums import file_sha256, weights_sha256
 from tokenward.errors import ArtifactError, ExportError, InputError
+from tokenward.export.forward import load_source
 from tokenward.export.pipeline import export_classifier, export_onnx, save_graph
 from tokenward.export.presets import ExportSettings
 from tokenward.export.session import run_graph, serving_session
@@ -27,7 +29,7 @@ def artifact(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     found: list[dict[str, str]] = []
     settings = ExportSettings(labels=("bad", "fair", "good"), max_tokens=32)
     out = export_classifier(
-        source, source.parent / "artifact", settings, lambda *s: steps.append(s), found=found.append
+        source, source.parent / "artifact", settings, lambda *s: steps.append(s), found=found.append, with_weights=True
     )
     assert [(number, count) for _, number, count in steps] == [(0, 4), (1, 4), (2, 4)]
     assert found[0]["family"] == "bert"
@@ -52,6 +54,26 @@ def test_the_artifact_says_what_it_is(artifact: Path, tiny) -> None:
     assert guard.agreement is None
     assert (loaded.config["vocab_size"], loaded.config["pad_token_id"]) == (100, 0)
     assert set(guard.versions) >= {"torch", "onnxruntime"}
+
+
+def test_the_weights_are_included_and_transformers_opens_the_folder(artifact: Path, tiny) -> None:
+    assert weights_sha256(artifact) == load_artifact(artifact).guard.checkpoint_sha256
+    ids = torch.arange(4, 20).reshape(2, 8)
+    with torch.no_grad():
+        expected, got = (load_source(folder).module(ids).logits for folder in (tiny("bert").folder, artifact))
+    assert torch.equal(got, expected)
+
+
+def test_a_caller_who_does_not_know_the_gate_gets_every_number(artifact: Path) -> None:
+    session = serving_session(artifact / "model.onnx")
+    assert [value.name for value in session.get_inputs()] == ["input_ids", "attention_mask"]
+    feed = {"input_ids": np.arange(4, 20).reshape(2, 8), "attention_mask": np.ones((2, 8), np.int64)}
+    names = [value.name for value in session.get_outputs()]
+    told = run_graph(session, feed, gate=-np.inf)
+    for name, array in zip(names, session.run(names, feed), strict=True):
+        np.testing.assert_array_equal(array, told[name])
+    assert told["scored"].all()
+    assert not run_graph(session, feed, gate=np.inf)["scored"].any()
 
 
 def test_the_runtime_serves_it(artifact: Path) -> None:

@@ -40,6 +40,9 @@ def export(
     labels: Annotated[str | None, typer.Option(help="Class names: negative,positive. [default: the model's]")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest input. [default: the model's]")] = None,
     token_type_ids: Annotated[bool, typer.Option("--token-type-ids", help="Give the graph this input.")] = False,
+    with_weights: Annotated[
+        bool, typer.Option("--with-weights", help="Include the checkpoint's weights, for the engine torch-cuda.")
+    ] = False,
     gated: Annotated[
         bool | None,
         typer.Option(
@@ -95,6 +98,8 @@ def export(
         labels=tuple(name.strip() for name in labels.split(",")) if labels else None,
         max_tokens=max_tokens,
     )
+    if with_weights and model.suffix == ".onnx":
+        raise InputError("--with-weights copies a checkpoint's safetensors: leave it out for an ONNX file")
     clean = [text for text in iter_texts(texts) if text] if texts else []
     with ExportBar(notes()) as bar:
         if model.suffix == ".onnx":
@@ -103,7 +108,7 @@ def export(
             hints = Hints(input_ids, attention_mask, logits, embedding)
             export_onnx(model, tokenizer, out, settings, bar.step, found=bar.found, hints=hints, texts=clean)
         else:
-            export_classifier(model, out, settings, bar.step, found=bar.found, texts=clean)
+            export_classifier(model, out, settings, bar.step, found=bar.found, texts=clean, with_weights=with_weights)
     _report(out, results())
 
 

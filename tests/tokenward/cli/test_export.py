@@ -114,3 +114,11 @@ def test_help_has_an_example(run) -> None:
     outcome = run("export", "--help")
     assert outcome.code == 0
     assert "tokenward export models/plain --out artifacts/plain" in " ".join(outcome.out.split())
+
+
+def test_an_onnx_file_has_no_weights_to_include(run, files, tmp_path: Path) -> None:
+    model, tokenizer = files
+    outcome = run("export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out", "--with-weights")
+    assert outcome.code == 2
+    assert outcome.err == "error: --with-weights copies a checkpoint's safetensors: leave it out for an ONNX file\n"
+    assert not (tmp_path / "out").exists()
