@@ -102,6 +102,13 @@ def roc_auc(poisoned: ArrayLike, clean: ArrayLike) -> float:
     return float((beaten + reached).sum() / (2 * len(above) * len(below)))
 
 
+def tpr_at(fpr: float, poisoned: ArrayLike, clean: ArrayLike) -> float:
+    """Share of poisoned texts over the lowest threshold that at most a share ``fpr`` of the clean texts reach."""
+    ranked = np.sort(np.asarray(clean, np.float64).ravel())
+    allowed = int(fpr * len(ranked))
+    return float(np.mean(np.asarray(poisoned, np.float64) > ranked[-1 - allowed]))
+
+
 def localisation(suspects: Sequence[str], trigger: Trigger) -> float:
     """Share of poisoned texts whose suspect (a word or span of the text, '' for none) overlaps the trigger."""
     words = {word for phrase in trigger.phrases for word in phrase.lower().split()}

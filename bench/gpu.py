@@ -28,8 +28,8 @@ _RUNS = 50
 
 def main() -> None:
     """Measure everything; without a GPU, say so and measure nothing."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "triton", "transformers")):
-        print("the GPU benchmark needs torch, triton and transformers: pip install 'tokenward[kernels,export]'")
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "triton", "transformers", "onnxruntime")):
+        print("the GPU benchmark lacks a package: pip install 'tokenward[gpu,kernels,export]'")
         return
     import torch
 
@@ -57,8 +57,11 @@ def main() -> None:
 
 
 def _measure_model(name: str, folder: Path, rate: float) -> None:
-    from .gpu_systems import GATED, GUARDED, PLAIN, SIZES, Subject, forward_flops, guarded_flops
+    from ..runtime.engine_onnx_cuda import cuda_obstacle
+    from .gpu_systems import GATED, GUARDED, ONNX, PLAIN, SIZES, Subject, forward_flops, guarded_flops
 
+    if obstacle := cuda_obstacle():
+        print(f"{name:10}  {ONNX} is left out: {obstacle}")
     subject = Subject(SIZES[name], folder)
     for tokens in TOKENS:
         for texts in TEXTS:
@@ -66,7 +69,7 @@ def _measure_model(name: str, folder: Path, rate: float) -> None:
                 timed = _time(run)
                 row: dict[str, Any] = {"model": name, "texts": texts, "tokens": tokens, "system": system, **timed}
                 if timed and system != GATED:
-                    count = guarded_flops if system in (GUARDED, PLAIN) else forward_flops
+                    count = guarded_flops if system in (GUARDED, ONNX, PLAIN) else forward_flops
                     achieved = count(subject.size, texts, tokens) / (timed["p50_ms"] / 1e3)
                     row |= {"tflops": achieved / 1e12, "share_of_matmul": achieved / rate}
                 record(RESULTS, [row])

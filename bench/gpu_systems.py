@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from ..artifact import Artifact, GraphInfo, GuardFile
 from ..checksums import weights_sha256
 from ..errors import require
+from ..export.forward import export_forward, load_source
 from ..kernels import reference
+from ..kernels.vocabulary import scored_table
 from ..runtime.engine import NEVER_SKIP, Batch
+from ..runtime.engine_onnx_cuda import OnnxCudaEngine, cuda_obstacle
 from ..runtime.engine_torch import TorchEngine
+from .graph_subject import write_graph
 
 SIZES = {
     "BERT-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
@@ -25,6 +30,7 @@ BARE = "bare forward, SDPA"
 COMPILED = "bare forward, torch.compile"
 GUARDED = "guarded, every gradient"
 GATED = "guarded, gate skips 45 %"
+ONNX = "guarded, ONNX Runtime CUDA, every gradient"
 PLAIN = "published method in PyTorch"
 SKIPPED = 45  # per cent of clean texts that the bound lets skip, as measured on SST-2
 
@@ -55,6 +61,7 @@ class Subject:
         guard = GuardFile("bert", "random", weights_sha256(folder), graph, {}, {})
         artifact = Artifact(folder, guard, config.to_dict(), ("0", "1"), "")
         self.engine = TorchEngine(artifact, folder, "fp16", device)
+        self.onnx = None if cuda_obstacle() else _onnx_engine(artifact)
 
     def _load(self, folder: Path, attention: str) -> Any:
         module = self._transformers.BertForSequenceClassification.from_pretrained(
@@ -71,13 +78,16 @@ class Subject:
         """What to time on a batch, by name."""
         received = self.engine.run(batch, NEVER_SKIP)["attention_received"]
         gate = float(np.percentile(reference.bound(received, np.ones(received.shape, np.bool_)), SKIPPED))
-        return {
+        systems: dict[str, Callable[[], object]] = {
             BARE: lambda: self._forward(self._bare, batch),
             COMPILED: lambda: self._forward(self._compiled, batch),
             GUARDED: lambda: self.engine.run(batch, NEVER_SKIP),
             GATED: lambda: self.engine.run(batch, gate),
             PLAIN: lambda: self._published(batch),
         }
+        if (onnx := self.onnx) is not None:
+            systems[ONNX] = lambda: onnx.run(batch, NEVER_SKIP)
+        return systems
 
     def _forward(self, module: Any, batch: Batch) -> object:
         with torch.no_grad():
@@ -92,6 +102,13 @@ class Subject:
         (gradient,) = torch.autograd.grad(output.logits.max(dim=1).values.sum(), embedded)
         received = torch.stack([layer.detach().mean(1).sum(1) for layer in output.attentions]).mean(0)
         return received.cpu(), gradient.float().norm(dim=-1).cpu()
+
+
+def _onnx_engine(artifact: Artifact) -> OnnxCudaEngine:
+    """The same model as a graph in half precision, on ONNX Runtime's CUDA provider."""
+    table = scored_table(Tokenizer.from_file(str(artifact.tokenizer_path)), int(artifact.config["vocab_size"]))
+    write_graph(export_forward(load_source(artifact.path)), "paper", "fp16", table, artifact.model_path)
+    return OnnxCudaEngine(artifact)
 
 
 def forward_flops(size: dict[str, int], texts: int, tokens: int) -> float:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from ..artifact import Artifact, Preset
 from ..export.assembly import finish, guard_graph
 from ..export.checkpoint import write_tokenizer
 from ..export.discovery import discover
 from ..export.forward import SourceModel, export_forward, load_source
+from ..export.half import sum_in_single, to_half
 from ..export.narrowing import narrow
 from ..export.pipeline import save_graph
 from ..export.presets import ExportSettings, plan
@@ -65,13 +68,8 @@ def of_checkpoint(checkpoint: Path, folder: Path, precisions: Sequence[str]) -> 
     variants: list[Variant] = []
     for preset in PRESETS:
         for precision in precisions:
-            model = traced.clone()
-            layout = discover(model.graph)
-            guard_graph(model, layout, plan(ExportSettings(preset), len(layout.attention)), table)
-            if precision == "int8":
-                quantize(model, reduce_range=cpu_needs_reduced_range())
             path = folder / f"{preset}-{precision}.onnx"
-            save_graph(model, path)
+            write_graph(traced, preset, precision, table, path)
             variants += _ways(f"{preset} {precision}", preset, path)
     plain, narrowed = _yardsticks(traced, folder)
     return Subject(plain, narrowed, tuple(variants), _tokenizer(source, folder), source.vocabulary)
@@ -86,6 +84,20 @@ def of_artifact(artifact: Artifact, checkpoint: Path, folder: Path) -> Subject:
     return Subject(
         *_yardsticks(export_forward(source), folder), tuple(variants), _tokenizer(source, folder), source.vocabulary
     )
+
+
+def write_graph(traced: ir.Model, preset: Preset, precision: str, table: NDArray[np.bool_], path: Path) -> None:
+    """Build a preset's graph from a trace, which stays as it is, without the checks of an export."""
+    model = traced.clone()
+    layout = discover(model.graph)
+    if precision == "fp16":
+        layout = to_half(model, layout)
+    guard_graph(model, layout, plan(ExportSettings(preset), len(layout.attention)), table)
+    if precision == "fp16":
+        sum_in_single(model)
+    if precision == "int8":
+        quantize(model, reduce_range=cpu_needs_reduced_range())
+    save_graph(model, path)
 
 
 def _ways(name: str, preset: Preset, path: Path) -> list[Variant]:

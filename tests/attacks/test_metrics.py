@@ -15,6 +15,7 @@ from tokenward.attacks.metrics import (
     localisation,
     roc_auc,
     success_of_answers,
+    tpr_at,
 )
 from tokenward.attacks.trigger import Trigger
 from tokenward.errors import InputError
@@ -34,6 +35,13 @@ def test_auc_needs_scores() -> None:
     for poisoned, clean in (([], [1.0]), ([1.0], []), ([np.nan], [1.0])):
         with pytest.raises(InputError, match="AUC needs scores"):
             roc_auc(poisoned, clean)
+
+
+def test_detection_at_a_rate_of_false_alarms() -> None:
+    clean = list(range(100))  # at most five may be flagged: those from 95 on
+    assert tpr_at(0.05, [94, 94.5, 95, 200], clean) == 0.75
+    assert tpr_at(0.0, [99, 99.5], clean) == 0.5
+    assert tpr_at(0.05, [7.0], [7.0] * 100) == 0, "ties are not found: they would flag every clean text"
 
 
 def test_detection_rates() -> None:

@@ -16,6 +16,7 @@ from . import (
     bench_serving,
     bench_speed,
     bench_triton,
+    bench_verdicts,
 )
 
 
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
         bench_examples,
         bench_report,
         bench_compare,
+        bench_verdicts,
     ):
         command.register(group)
     app.add_typer(group, name="bench")
