@@ -6,11 +6,15 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
+
+from ..errors import require
+
+T = TypeVar("T")
 
 Address = tuple[str, int]
 
@@ -84,6 +88,12 @@ class Connection:
         if self._streams:
             self._streams[1].close()
             self._streams = None
+
+
+def run_load(work: Coroutine[Any, Any, T]) -> T:
+    """Run a load on the event loop that costs least (uvloop, which the server uses as well)."""
+    result: T = require("uvloop", "serve").run(work)
+    return result
 
 
 async def closed_loop(address: Address, requests: Sequence[bytes], clients: int) -> Load:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..runtime.batching import BatchingOptions
 from ..runtime.guard import GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
-from .http_load import Address, Load, classify_request, closed_loop, open_loop
+from .http_load import Address, Load, classify_request, closed_loop, open_loop, run_load
 from .served import Served, served
 
 IN_PROCESS = "in process"  # in large batches
@@ -116,9 +116,9 @@ def measure_serving(
         saturation = len(texts) / spread(seconds[ENFORCE]).median
         requests = [classify_request(text) for text in texts]
         tell("steady")
-        steady = asyncio.run(open_loop(batched.address, requests, STEADY * saturation, steady_seconds))
+        steady = run_load(open_loop(batched.address, requests, STEADY * saturation, steady_seconds))
         tell("overload")
-        overload = asyncio.run(_overload(batched, requests, saturation, overload_seconds))
+        overload = run_load(_overload(batched, requests, saturation, overload_seconds))
     gain = ratio(seconds, ENFORCE, ONE_BY_ONE)
     return ServingReport(
         tuple(rows), gain, saturation, steady, overload, BatchingOptions.deadline, clients, rounds, len(texts), threads
@@ -139,7 +139,7 @@ class _Way:
     def run(self) -> None:
         """Send every text once."""
         batches, texts = self._so_far()
-        self.load = asyncio.run(closed_loop(self._server.address, self._requests, self._clients))
+        self.load = run_load(closed_loop(self._server.address, self._requests, self._clients))
         more_batches, more_texts = self._so_far()
         self.batches.append((more_texts - texts) / (more_batches - batches))
 

@@ -20,7 +20,7 @@ from ..errors import InputError, require
 from ..runtime.batching import AsyncGuard
 from ..runtime.guard import Guard, GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
-from .http_load import Address, Load, closed_loop
+from .http_load import Address, Load, closed_loop, run_load
 from .served import served
 
 IN_PROCESS = "in process"
@@ -124,7 +124,7 @@ class _Run:
         async def once() -> Load:
             return await self._way(self.clients)
 
-        self.load = asyncio.run(once())
+        self.load = run_load(once())
 
 
 def _row(run: _Run, seconds: dict[str, list[float]], texts: int) -> HopRow:

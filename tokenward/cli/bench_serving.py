@@ -26,7 +26,7 @@ def serving(
     artifact: Artifact,
     texts: Texts,
     limit: Limit = 400,
-    words: Words = 10,
+    words: Words = 0,
     clients: Annotated[int, typer.Option(help="Clients of the closed loop.", min=1)] = 32,
     rounds: Annotated[int, typer.Option(help="Timed runs of each way to serve.", min=1)] = 3,
     steady: Annotated[float, typer.Option(help="Seconds of steady arrivals.", min=1)] = 15,
