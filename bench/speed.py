@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..runtime.guard import Guard, GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
 from .bare_onnx import BareOnnx, export_bare
-from .xgraad_plain import PlainXGraad
+from .peers.xgraad import PlainXGraad
 
 GUARDED = "guarded"
 COLD = "guarded, cold cache"
@@ -117,6 +117,6 @@ def measure_speed(
 
 
 def _agreement(guard: Guard, plain: PlainXGraad, texts: Sequence[str]) -> float:
-    labels = [guard.labels[answer.label] for answer in plain.classify(texts)]
+    labels = [None if answer.label is None else guard.labels[answer.label] for answer in plain.classify(texts)]
     verdicts = guard.classify(texts)
     return sum(v.label == label for v, label in zip(verdicts, labels, strict=True)) / len(texts)

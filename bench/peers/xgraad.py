@@ -1,14 +1,18 @@
 """X-GRAAD written plainly in PyTorch: the published method as one would write it down, for parity and for speed.
 
+Das, Chen, Bhuyan: Unmasking Backdoors: An Explainable Defense via Gradient-Attention Anomaly Scoring for Pre-trained
+Language Models (arXiv:2510.04347). A text is suspicious where its largest token score, attention received times
+saliency, reaches the 95th percentile of clean texts; the token is then made noise and the text predicted again.
+
 Attention matrices of every layer are returned by the model, autograd runs through the whole of it, and tokens are
 scored one by one in Python, as in the published code. It is not slowed down on purpose: parameters need no gradient,
-and texts go through in padded batches, repaired ones too. Definitions are those of :mod:`kernels.reference` (padded
-queries do not count, where the published code counts them).
+and texts go through in length-sorted batches, repaired ones too. Definitions are those of :mod:`kernels.reference`
+(padded queries do not count, where the published code counts them).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, require
-from ..kernels.vocabulary import scored_table
-from ..runtime.repair import make_noise
+from ...errors import require
+from ...kernels.vocabulary import scored_table
+from ...runtime.batches import plan
+from ...runtime.repair import make_noise
+from ..tally import Tally
+from .peer import Answer, fitted, some
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,70 +52,80 @@ class PlainScore:
     suspect: int
 
 
-@dataclass(frozen=True)
-class PlainAnswer:
-    """The defended answer for one text; labels are class indices."""
-
-    label: int
-    original_label: int
-    anomaly_score: float
-    suspicious: bool
-
-
 class PlainXGraad:
     """The published defence around a transformers checkpoint.
 
     Args:
         model_dir: folder with a sequence classifier in safetensors and its fast tokenizer.
-        batch_size: texts per batch, padded to the longest.
+        token_budget: padded tokens in one batch.
         max_tokens: longer texts are truncated.
         percentile: of the clean scores, for the threshold.
     """
 
-    def __init__(self, model_dir: Path, batch_size: int = 32, max_tokens: int = 128, percentile: float = 95.0) -> None:
+    name = "X-GRAAD"
+
+    def __init__(
+        self, model_dir: Path, token_budget: int = 1024, max_tokens: int = 128, percentile: float = 95.0
+    ) -> None:
         self._torch: Any = require("torch", "export")
         transformers: Any = require("transformers", "export")
-        from ..export.forward import load_source
+        from ...export.forward import load_source
 
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._model = load_source(model_dir).module.requires_grad_(False)
         self._embed = self._model.get_input_embeddings()
         self.scored = scored_table(self._tokenizer.backend_tokenizer, self._embed.num_embeddings)
-        self._batch_size = batch_size
+        self._token_budget = token_budget
         self._max_tokens = max_tokens
         self._percentile = percentile
         self.threshold: float | None = None
+        self.tally = Tally()
+
+    @property
+    def settings(self) -> Mapping[str, float | int | str]:
+        """See :class:`Peer`."""
+        return {"percentile": self._percentile, "threshold": fitted(self.threshold)}
 
     def fit(self, texts: Sequence[str]) -> None:
-        """Set the threshold from clean texts."""
-        self.threshold = float(np.percentile([s.anomaly_score for s in self.score(texts)], self._percentile))
+        """Set the threshold from clean texts; see :class:`Peer`."""
+        scores = [score.anomaly_score for score in self.score(some(texts))]
+        self.threshold = float(np.percentile(scores, self._percentile))
 
-    def classify(self, texts: Sequence[str]) -> list[PlainAnswer]:
-        """Answer each text; suspicious ones are repaired and predicted again.
-
-        Raises:
-            InputError: :meth:`fit` has not been called.
-        """
-        if self.threshold is None:
-            raise InputError("no threshold: call fit with clean texts first")
+    def classify(self, texts: Sequence[str]) -> list[Answer]:
+        """Answer each text; suspicious ones are repaired and predicted again. See :class:`Peer`."""
+        threshold = fitted(self.threshold)
         scores = self.score(texts)
-        labels = [int(score.logits.argmax()) for score in scores]
-        suspicious = [i for i, s in enumerate(scores) if s.suspect >= 0 and s.anomaly_score >= self.threshold]
-        answers = [PlainAnswer(label, label, s.anomaly_score, False) for label, s in zip(labels, scores, strict=True)]
-        for start in range(0, len(suspicious), self._batch_size):
-            chosen = suspicious[start : start + self._batch_size]
-            logits = self._logits([self.repair(texts[i], scores[i]) for i in chosen])
-            for i, label in zip(chosen, logits.argmax(axis=1).tolist(), strict=True):
-                answers[i] = PlainAnswer(label, labels[i], scores[i].anomaly_score, True)
-        return answers
+        repaired = {
+            i: self.repair(text, score)
+            for i, (text, score) in enumerate(zip(texts, scores, strict=True))
+            if score.suspect >= 0 and score.anomaly_score >= threshold
+        }
+        labels = dict(enumerate(int(score.logits.argmax()) for score in scores))
+        final = labels | dict(zip(repaired, self._labels(list(repaired.values())), strict=True))
+        return [
+            Answer(
+                label=final[i],
+                original_label=labels[i],
+                score=score.anomaly_score,
+                flagged=i in repaired,
+                second=i in repaired,
+                suspect=texts[i][slice(*score.offsets[score.suspect])] if i in repaired else "",
+                text=repaired.get(i),
+            )
+            for i, score in enumerate(scores)
+        ]
 
     def score(self, texts: Sequence[str]) -> list[PlainScore]:
         """Score each text, in the order given."""
-        return [
-            score
-            for start in range(0, len(texts), self._batch_size)
-            for score in self._score_batch(texts[start : start + self._batch_size])
-        ]
+        scores: dict[int, PlainScore] = {}
+        for group in self._groups(texts):
+            scores |= zip(group, self._score_batch([texts[i] for i in group]), strict=True)
+        return [scores[i] for i in range(len(texts))]
+
+    def _groups(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        if texts:
+            ids = self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
+            yield from plan([len(tokens) for tokens in ids], self._token_budget)
 
     def _score_batch(self, texts: Sequence[str]) -> list[PlainScore]:
         encoded = self._encode(texts)
@@ -116,6 +133,8 @@ class PlainXGraad:
         output = self._model(inputs_embeds=embeddings, attention_mask=encoded["attention_mask"], output_attentions=True)
         predicted = output.logits.max(dim=-1).values  # texts do not interact, so one sum gives each its own gradient
         (gradient,) = self._torch.autograd.grad(predicted.sum(), embeddings)
+        self.tally.forwards += len(texts)
+        self.tally.backwards += len(texts)
         attention = self._torch.stack(output.attentions).detach().mean(dim=(0, 2))
         scores = []
         for row, length in enumerate(encoded["attention_mask"].sum(dim=1).tolist()):
@@ -166,11 +185,17 @@ class PlainXGraad:
         suspect = score.ids[score.suspect]
         return make_noise(text, [o for o, token in zip(score.offsets, score.ids, strict=True) if token == suspect])
 
-    def _logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        encoded = self._encode(texts)
-        with self._torch.no_grad():
-            output = self._model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"])
-        return np.asarray(output.logits)
+    def _labels(self, texts: Sequence[str]) -> list[int]:
+        """Plain answers, in the order of the texts."""
+        labels = [0] * len(texts)
+        for group in self._groups(texts):
+            encoded = self._encode([texts[i] for i in group])
+            with self._torch.no_grad():
+                output = self._model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"])
+            for i, label in zip(group, output.logits.argmax(dim=1).tolist(), strict=True):
+                labels[i] = label
+        self.tally.forwards += len(texts)
+        return labels
 
     def _encode(self, texts: Sequence[str]) -> dict[str, Tensor]:
         encoded: dict[str, Tensor] = self._tokenizer(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tokenward.bench.xgraad_plain import PlainXGraad
+from tokenward.bench.peers.xgraad import PlainXGraad
 from tokenward.errors import InputError
 from tokenward.kernels import reference
 
@@ -18,7 +18,7 @@ transformers = pytest.importorskip("transformers")
 
 @pytest.fixture(scope="module")
 def method(tiny_checkpoint: Path) -> PlainXGraad:
-    return PlainXGraad(tiny_checkpoint, batch_size=8)
+    return PlainXGraad(tiny_checkpoint, token_budget=200)
 
 
 def read_alone(tiny_checkpoint: Path, text: str) -> tuple[Any, Any, Any, Any]:
@@ -64,16 +64,18 @@ def test_texts_above_the_threshold_are_answered_from_their_repair(method: PlainX
     assert method.threshold == pytest.approx(np.percentile([s.anomaly_score for s in method.score(clean)], 95))
     answers = method.classify(test)
     scores = method.score(test)
-    assert [a.suspicious for a in answers] == [s.anomaly_score >= method.threshold for s in scores]
-    assert any(a.suspicious for a in answers)
+    assert [a.flagged for a in answers] == [s.anomaly_score >= method.threshold for s in scores]
+    assert any(a.flagged for a in answers)
     for answer, score, text in zip(answers, scores, test, strict=True):
         assert answer.original_label == score.logits.argmax()
-        if answer.suspicious:
+        if answer.flagged:
             suspect = text[slice(*score.offsets[score.suspect])]
             repaired = method.repair(text, score)
             assert suspect not in repaired.split()
+            assert (answer.suspect, answer.text) == (suspect, repaired)
             assert answer.label == method.score([repaired])[0].logits.argmax()
         else:
+            assert (answer.suspect, answer.text) == ("", None)
             assert answer.label == answer.original_label
 
 
