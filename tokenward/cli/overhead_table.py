@@ -1,0 +1,47 @@
+"""What a defence costs: one table per batch size, one row per system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from ..bench.record import Metric, Row
+
+_COLUMNS = {
+    "texts/s": lambda m: _spread(m["texts_per_second"], 0),
+    "× bare": lambda m: _spread(m["times_bare"], 3),
+    "p50 ms": lambda m: f"{m['p50'].value:.1f}",
+    "p95 ms": lambda m: f"{m['p95'].value:.1f}" if "p95" in m else "–",
+    "forwards": lambda m: f"{m['forwards'].value:.2f}",
+    "backwards": lambda m: f"{m['backwards'].value:.2f}",
+    "LM": lambda m: f"{m['language_model_forwards'].value:.0f}",
+    "MiB": lambda m: f"{m['memory'].value:.0f}" if "memory" in m else "–",
+}
+
+
+def overhead_tables(rows: Sequence[Row]) -> list[Table]:
+    """Medians (quartiles) over rounds; passes are per text."""
+    return [
+        _table(batch, [row for row in rows if row.labels["batch"] == batch])
+        for batch in dict.fromkeys(row.labels["batch"] for row in rows)
+    ]
+
+
+def _table(batch: int, rows: Sequence[Row]) -> Table:
+    title = "one text a call" if batch == 1 else f"{batch} texts a call"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("")
+    for name in (*_COLUMNS, "texts"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if row.not_run is not None:
+            table.add_row(row.name("batch"), f"[dim]not run: {row.not_run}[/]")
+        else:
+            cells = [show(row.metrics) for show in _COLUMNS.values()]
+            table.add_row(row.name("batch"), *cells, str(row.settings["texts"]))
+    return table
+
+
+def _spread(metric: Metric, digits: int) -> str:
+    return f"{metric.value:.{digits}f} ({metric.low:.{digits}f}–{metric.high:.{digits}f})"
