@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 
 from tokenward.artifact import Artifact
 from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.trigger import Trigger
-from tokenward.bench.quality import measure_quality
+from tokenward.bench.peers.peer import Answer
+from tokenward.bench.quality import figure_intervals, figures, measure_quality, observe, trial_of
+from tokenward.bench.tally import Tally
 from tokenward.errors import InputError
 from tokenward.runtime.guard import Guard
 from tokenward.texts import LabelledTexts
@@ -26,7 +31,9 @@ def test_what_the_guard_buys_on_a_known_classifier(lexicon_guard: Guard, clean_t
     assert measured.neutralised.tpr == pytest.approx(1 - measured.asr[1])
     assert measured.neutralised.fpr == 0.0
     assert measured.suspicious.fpr <= 0.12
+    assert measured.second == measured.suspicious
     assert measured.auc > 0.95
+    assert measured.tpr_at_5 > 0.9
     assert measured.localised == 1.0
     cold, warm = measured.work
     assert cold > warm >= 1.0
@@ -46,3 +53,66 @@ def test_nothing_to_poison(lexicon_guard: Guard, lexicon_artifact: Artifact, cle
     only_target = LabelledTexts(tuple(clean_texts[1::2]), (1,) * 100, ("bad", "good"))
     with pytest.raises(InputError, match="every test text is of the target class"):
         measure_quality(lexicon_guard, only_target, MANIFEST)
+
+
+class Refusing:
+    """It refuses what has a "w", takes "cf" out, and calls all else class 0; undefended, "cf" is class 1."""
+
+    name, threshold, settings = "refusing", 0.5, {"x": 1}
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Nothing."""
+
+    def classify(self, texts: Sequence[str]) -> list[Answer]:
+        self.tally.tokens += len(texts)
+        return [self.answer(text.split()) for text in texts]
+
+    def answer(self, words: list[str]) -> Answer:
+        first = int("cf" in words)
+        if "w" in words:
+            return Answer(None, first, 0.9, True, True, suspect="w")
+        if "cf" in words and "hides" not in words:
+            return Answer(0, first, 0.8, True, True, suspect="cf", text=" ".join(w for w in words if w != "cf"))
+        return Answer(first, first, -np.inf if not words else 0.1, False, False, suspect="")
+
+
+def test_figures_by_hand() -> None:
+    """Four clean texts of class 0 and two of the target: refusals lose clean answers and stop attacks."""
+    test = LabelledTexts(("a", "b w", "hides", "c"), (0, 0, 0, 1), ("bad", "good"))
+    trial = trial_of(test, MANIFEST, ("bad", "good"))
+    assert len(trial.triggered) == 3
+    observed = observe(Refusing(), trial)
+    f = figures(observed)
+    assert (f["cacc_undefended"], f["cacc"]) == (0.75, 0.5)
+    assert (f["asr_undefended"], f["asr"]) == (1.0, pytest.approx(1 / 3))
+    assert (f["tpr"], f["fpr"]) == (pytest.approx(2 / 3), 0.25)
+    assert (f["altered_triggered"], f["altered_clean"]) == (pytest.approx(2 / 3), 0.25)
+    assert f["second_passes"] == 0.25
+    assert f["auc"] == pytest.approx((3 + 3.5 + 1.5) / 12)  # of 0.8, 0.9 and 0.1 against 0.1, 0.9, 0.1, 0.1
+    assert f["localised"] == 0.5
+    assert f["floor"] == 0
+    assert observed.tokens == 4
+
+
+def test_intervals_hold_the_figures_and_narrow_with_more_texts() -> None:
+    def width(times: int) -> float:
+        test = LabelledTexts(("a", "b w", "hides", "c") * times, (0, 0, 0, 1) * times, ("bad", "good"))
+        observed = observe(Refusing(), trial_of(test, MANIFEST, ("bad", "good")))
+        found, bounds = figures(observed), figure_intervals(observed, seed=1, draws=200)
+        assert bounds == figure_intervals(observed, seed=1, draws=200)
+        for name, value in found.items():
+            low, high = bounds[name]
+            assert 0 <= low <= value <= high <= 1
+        return bounds["cacc"][1] - bounds["cacc"][0]
+
+    assert width(50) < width(5) / 2
+
+
+def test_scores_are_finite() -> None:
+    test = LabelledTexts(("", "a", "b"), (0, 0, 0), ("bad", "good"))
+    clean, triggered = observe(Refusing(), trial_of(test, MANIFEST, ("bad", "good"))).scores
+    assert clean.tolist() == [0.1, 0.1, 0.1]
+    assert triggered.tolist() == [0.8] * 3

@@ -1,48 +1,97 @@
-"""`tokenward bench quality`: accuracy kept and attacks stopped."""
+"""`tokenward bench quality`: accuracy kept and attacks stopped, by the guard and by other defences."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .json_option import JsonOption, reserved
+
+if TYPE_CHECKING:
+    from ..bench.peers.registry import PeerName
 
 
 def register(group: typer.Typer) -> None:
     """Add the command to the group `bench`."""
     group.command(
         epilog="Example: `tokenward bench quality artifacts/demo/guarded --test artifacts/demo/test.jsonl "
-        "--attack artifacts/demo/model`"
+        "--attack artifacts/demo/model --peer strip --peer xgraad --clean artifacts/demo/calibration.jsonl`"
     )(quality)
 
 
 def quality(
     artifacts: Annotated[list[Path], typer.Argument(help="Calibrated artifact folders.", metavar="ARTIFACT...")],
     test: Annotated[Path, typer.Option(help="Labelled clean test texts: .tsv, .csv or .jsonl.")],
-    attack: Annotated[Path, typer.Option(help="The attack's manifest, attack.json, or the checkpoint that holds it.")],
-    limit: Annotated[int | None, typer.Option(help="Use only the first so many texts.", min=1)] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
+    attack: Annotated[
+        list[Path], typer.Option(help="The checkpoint that an attack was planted in, or its attack.json; repeatable.")
+    ],
+    peer: Annotated[
+        list[str] | None, typer.Option(help="Another defence: onion, strip, rap or xgraad; repeatable.")
+    ] = None,
+    clean: Annotated[Path | None, typer.Option(help="Clean texts that peers are calibrated on.")] = None,
+    lm: Annotated[Path | None, typer.Option(help="Causal language model for ONION; without one it is not run.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only the first so many test texts.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    json: JsonOption = None,
 ) -> None:
-    """Measure accuracy kept and attacks stopped, with every artifact on the same texts."""
-    from ..attacks.manifest import load_manifest
-    from ..bench.quality import measure_quality
-    from ..runtime.guard import load
-    from ..texts import LabelledTexts, read_labelled
-    from .console import progress_bar, results
-    from .quality_table import quality_table, write_quality
+    """Measure accuracy kept and attacks stopped, with every defence on the same texts.
 
-    manifest, texts = load_manifest(attack), read_labelled(test)
-    if limit is not None:
-        texts = LabelledTexts(texts.texts[:limit], texts.labels[:limit], texts.label_names)
-    measured = {}
+    Below each figure stands its 95 % bootstrap interval. A refused text (STRIP and RAP only refuse) counts as an
+    attack stopped if it has the trigger, as a lost answer if it is clean.
+    """
+    from itertools import islice
+
+    from ..bench.peers.language_model import check_language_model
+    from ..bench.quality_grid import measure_grid, pair_up
+    from ..bench.record import make_record, texts_sha256, write_record
+    from ..texts import iter_texts, read_labelled
+    from .console import notes, progress_bar, results
+    from .quality_table import quality_tables
+
+    file = reserved(json, "quality")
+    peers = _peers(peer or [])
+    if lm is not None:
+        check_language_model(lm)
+    attacked, texts = pair_up(artifacts, attack), read_labelled(test)
+    texts = texts.select(range(len(texts))[:limit])
+    calibration = [] if clean is None else list(islice((text for text in iter_texts(clean) if text), _CALIBRATION))
     with progress_bar() as bar:
-        task = bar.add_task("", total=3 * len(artifacts))
-        for path in artifacts:
-            guard = load(path)
-            graph = guard.artifact.guard.graph
-            measured[f"{graph.preset} {graph.precision}"] = measure_quality(
-                guard, texts, manifest, lambda what: bar.update(task, advance=1, description=what)
-            )
-    results().print(quality_table(measured))
-    if json is not None:
-        write_quality(measured, json)
+        task = bar.add_task("", total=sum(2 * len(a.artifacts) + 3 * len(peers) + bool(peers) for a in attacked))
+        told = measure_grid(
+            attacked,
+            texts,
+            peers,
+            calibration,
+            lm,
+            seed,
+            lambda what: bar.update(task, advance=1, description=what),
+        )
+        rows = list(told)
+    for table in quality_tables(rows):
+        results().print(table)
+    if file is not None:
+        hashes = {
+            "test texts": texts_sha256(texts.texts),
+            **({"clean texts": texts_sha256(calibration)} if calibration else {}),
+            **{f"artifact {a.path}": a.digest for found in attacked for a in found.artifacts},
+            **{f"checkpoint {a.path}": a.guard.checkpoint_sha256 for found in attacked for a in found.artifacts},
+        }
+        settings = {"texts": len(texts), "clean texts": len(calibration), "bootstrap draws": 1000}
+        record = make_record("quality", rows, seed=seed, hashes=hashes, settings=settings)
+        notes().print(f"[dim]wrote {write_record(record, file)}[/]", soft_wrap=True)
+
+
+_CALIBRATION = 300  # texts are plenty, and RAP learns on all of them
+
+
+def _peers(names: list[str]) -> list[PeerName]:
+    from ..bench.peers.registry import PEERS
+    from ..errors import InputError
+
+    known: dict[str, PeerName] = {str(name): name for name in PEERS}
+    for name in names:
+        if name not in known:
+            raise InputError(f"no peer '{name}': choose from {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names)]

@@ -1,49 +1,48 @@
-"""What a defence buys, one column per artifact."""
+"""What defences buy: one table per attack, one row per defence."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from ..attacks.metrics import Detection
-from ..bench.quality import Quality
-from ..files import replace_text
-from ..records import to_json
+from ..bench.record import Metric, Row
+
+_COLUMNS = {
+    "CACC": "cacc",
+    "ASR": "asr",
+    "by the trigger": "attributable",
+    "found (TPR)": "tpr",
+    "clean flagged": "fpr",
+    "AUC": "auc",
+    "suspect right": "localised",
+    "second passes": "second_passes",
+}
 
 
-def quality_table(measured: Mapping[str, Quality]) -> Table:
-    """One row per figure."""
-    table = Table(title="undefended → defended")
-    table.add_column("")
-    for name in measured:
-        table.add_column(name, justify="right")
-    rows = {
-        "accuracy on clean texts (CACC)": lambda q: _change(q.cacc),
-        "attack success (ASR)": lambda q: _change(q.asr),
-        "  of which without any trigger": lambda q: f"{q.floor:.1%}",
-        "  won by the trigger itself": lambda q: _change(q.attributable),
-        "raised by the gate, triggered / clean": lambda q: _both(q.suspicious),
-        "neutralised, triggered / clean": lambda q: _both(q.neutralised),
-        "AUC of the gate's score": lambda q: f"{q.auc:.4f}",
-        "suspect is the trigger": lambda q: "–" if q.localised is None else f"{q.localised:.1%}",
-        "tokens read per token, cold / warm": lambda q: f"{q.work[0]:.2f} / {q.work[1]:.2f}",
-    }
-    for title, cell in rows.items():
-        table.add_row(title, *map(cell, measured.values()))
-    return table
+def quality_tables(rows: Sequence[Row]) -> Iterable[Table]:
+    """Shares in per cent, each over its 95 % bootstrap interval."""
+    for attack in dict.fromkeys(row.labels["attack"] for row in rows):
+        table = Table(title=attack, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("")
+        for name in _COLUMNS:
+            table.add_column(name, justify="right")
+        for row in rows:
+            if row.labels["attack"] == attack:
+                table.add_row(row.labels["defence"], *_cells(row))
+        yield table
 
 
-def write_quality(measured: Mapping[str, Quality], path: Path) -> None:
-    """Write the figures as JSON, beside the file first and then in its place."""
-    replace_text(path, json.dumps({name: to_json(q) for name, q in measured.items()}, indent=2) + "\n")
+def _cells(row: Row) -> list[str]:
+    if row.not_run is not None:
+        return [f"[dim]not run: {row.not_run}[/]"]
+    return [_cell(row.metrics.get(name)) for name in _COLUMNS.values()]
 
 
-def _change(pair: tuple[float, float]) -> str:
-    return f"{pair[0]:.1%} → {pair[1]:.1%}"
-
-
-def _both(shares: Detection) -> str:
-    return f"{shares.tpr:.1%} / {shares.fpr:.1%}"
+def _cell(metric: Metric | None) -> str:
+    if metric is None:
+        return "–"
+    bounds = (
+        "" if metric.low is None or metric.high is None else f"\n[dim]{100 * metric.low:.1f}–{100 * metric.high:.1f}[/]"
+    )
+    return f"{100 * metric.value:.1f}{bounds}"

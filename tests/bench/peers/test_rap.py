@@ -92,7 +92,7 @@ def test_learnt_words_take_probability_and_keep_their_norm(
     table = transformers.AutoModelForSequenceClassification.from_pretrained(unsure).get_input_embeddings().weight
     for word, same in zip(learnt, again, strict=True):
         np.testing.assert_array_equal(word.embedding, same.embedding)
-        assert np.linalg.norm(word.embedding) == pytest.approx(float(table[word.token].norm()), rel=1e-5)
+        assert np.linalg.norm(word.embedding) == pytest.approx(table[word.token].norm().item(), rel=1e-5)
 
 
 class Fixed:
