@@ -35,9 +35,14 @@ types: $(STAMP)
 pytest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# On your own labelled texts: make bench TRAIN=train.tsv TEST=test.tsv
+ifdef TRAIN
+bench: $(STAMP)
+	$(BIN)/tokenward bench all --train $(TRAIN) --test $(TEST)
+else
 bench: demo
-	$(BIN)/tokenward bench speed $(DEMO)/guarded --model $(DEMO)/model --texts $(DEMO)/test.jsonl
-	$(BIN)/tokenward bench quality $(DEMO)/guarded --test $(DEMO)/test.jsonl --attack $(DEMO)/model
+	$(BIN)/tokenward bench all
+endif
 
 gpu-test: $(STAMP)
 	$(BIN)/python -m pytest tests/kernels tests/runtime/test_engine_torch.py -m gpu

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,7 +158,9 @@ def reserve(path: Path, kind: str) -> Path:
     """
     if path.is_dir() or not path.suffix:
         path.mkdir(parents=True, exist_ok=True)
-        return path / f"{kind}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json"
+        name = f"{kind}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+        names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        return next(file for name in names if not (file := path / f"{name}.json").exists())
     if path.exists():
         raise InputError(f"'{path}' exists already, and results only grow: give a new file, or a folder")
     path.parent.mkdir(parents=True, exist_ok=True)

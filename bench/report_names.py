@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .record import Metric, Record
 
@@ -13,6 +14,12 @@ TITLES = {
     "tpr": "TPR",
     "fpr": "FPR, clean",
     "auc": "AUC",
+    "attributable": "ASR won by the trigger",
+    "floor": "target without trigger",
+    "tpr_at_5": "TPR at 5% FPR",
+    "altered_clean": "altered, clean",
+    "work_cold": "tokens read, cold",
+    "work_warm": "tokens read, warm",
     "localised": "suspect is trigger",
     "second_passes": "second passes, clean",
     "texts_per_second": "texts/s",
@@ -41,9 +48,11 @@ def title(name: str) -> str:
     return TITLES.get(name, name.replace("_", " "))
 
 
-def written(metric: Metric) -> str:
-    """A figure with its spread in brackets."""
-    show = {"share": _share, "×": _ratio}.get(metric.unit, _number)
+def written(metric: Metric, name: str = "") -> str:
+    """A figure with its spread in brackets; an area under a curve is no percentage."""
+    if name == "auc":
+        metric = replace(metric, unit="area")
+    show = {"share": _share, "×": _ratio, "area": _area}.get(metric.unit, _number)
     spread = "" if metric.low is None or metric.high is None else f" ({show(metric.low)}–{show(metric.high)})"
     unit = {"MiB": "\u202fMiB", "MB": "\u202fMB", "share": "%"}.get(metric.unit, "")
     return f"{show(metric.value)}{unit}{spread}"
@@ -51,6 +60,10 @@ def written(metric: Metric) -> str:
 
 def _share(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def _area(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _ratio(value: float) -> str:

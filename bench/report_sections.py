@@ -15,6 +15,9 @@ from .record import Metric, Record, Row
 from .report_names import Palette, is_bare, written
 from .report_tables import Table, purification_table, rows_table
 
+_ANSWERS = ("cacc", "asr", "attributable", "floor", "altered_clean", "work_cold", "work_warm")
+_FOUND = ("tpr", "fpr", "tpr_at_5", "auc", "localised", "second_passes")
+_LAW = ("ms_per_gflop", "ms_per_megabyte", "ms_per_operator", "median_error", "largest_error")
 _OWN_SECTIONS = ("quality", "overhead", "scaling", "examples")
 
 
@@ -93,9 +96,9 @@ def _protection(records: Sequence[Record], palette: Palette) -> list[Section]:
     text = (
         "Each defence stands where its cost and its protection put it: the lower left corner is free and safe. Cost is "
         f"the time of calls with {charts.BATCH} texts and a cold cache. CACC is accuracy on clean texts, ASR the share "
-        "of triggered texts of other classes that get the attacker's answer; in brackets 95 % intervals over texts."
+        "of triggered texts of other classes that get the attacker's answer; with 95% intervals over texts."
     )
-    table = rows_table("Answers kept and attacks stopped", quality, ("threshold",))
+    table = rows_table("Answers kept and attacks stopped", quality, _ANSWERS)
     return [Section("Cost against protection", text, _only(drawn), (table,))]
 
 
@@ -109,7 +112,7 @@ def _overhead(records: Sequence[Record], palette: Palette) -> list[Section]:
         curves = [charts.latencies(record.rows, batch, palette) for batch in batches]
         text = (
             f"Text in, answer out, on {record.machine.threads} threads of {record.machine.cpu}; all systems in "
-            "turn, in shuffled order. Ratios are taken round by round; figures are medians, in brackets their "
+            "turn, in shuffled order. Ratios are taken round by round; figures are medians with their "
             "quartiles. Passes are counted per text."
         )
         table = rows_table("Cost of every system", [_with_cost(row) for row in record.rows])
@@ -123,9 +126,14 @@ def _detection(records: Sequence[Record], palette: Palette) -> list[Section]:
     piles = _only([charts.histogram(row, palette) for row in quality])
     if not curves:
         return []
-    text = "How well each score tells triggered texts from clean ones, whatever the threshold."
+    text = (
+        "How well each score tells triggered texts from clean ones: the curves at every threshold, the table at the "
+        "one that was calibrated, with 95% intervals."
+    )
+    ran = [row for row in quality if "auc" in row.metrics]
+    table = rows_table("Texts found", ran, _FOUND)
     under = "Grey: clean texts; in colour: texts with the trigger; dashed: the threshold, set on other clean texts."
-    return [Section("Detection", text, curves), Section("Scores and thresholds", under, piles)]
+    return [Section("Detection", text, curves, (table,)), Section("Scores and thresholds", under, piles)]
 
 
 def _scaling(records: Sequence[Record], palette: Palette) -> list[Section]:
@@ -143,7 +151,7 @@ def _scaling(records: Sequence[Record], palette: Palette) -> list[Section]:
         fits = [row for row in record.rows if "fit" in row.labels]
         tables = (
             rows_table("Cost grows with the axis to the power of", [r for r in fits if r.labels["fit"] != "law"]),
-            rows_table("The fitted law", [row for row in fits if row.labels["fit"] == "law"], ("fit",)),
+            rows_table("The fitted law", [row for row in fits if row.labels["fit"] == "law"], _LAW),
             rows_table("Every shape", [row for row in record.rows if "fit" not in row.labels], folded=True),
         )
         made.append(Section("Scaling", text, _only(drawn), tuple(table for table in tables if table.rows)))

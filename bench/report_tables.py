@@ -21,17 +21,18 @@ class Table:
     folded: bool = False
 
 
-def rows_table(caption: str, rows: Sequence[Row], without: Sequence[str] = (), folded: bool = False) -> Table:
-    """Labels first, then every figure that any of the rows has; ``without`` names labels and metrics to leave out."""
-    labels = [name for name in dict.fromkeys(n for row in rows for n in row.labels) if name not in without]
-    metrics = [name for name in dict.fromkeys(n for row in rows for n in row.metrics) if name not in without]
+def rows_table(caption: str, rows: Sequence[Row], only: Sequence[str] | None = None, folded: bool = False) -> Table:
+    """Labels first, then every figure that any of the rows has, or ``only`` those that are named."""
+    labels = list(dict.fromkeys(name for row in rows for name in row.labels))
+    there = dict.fromkeys(name for row in rows for name in row.metrics)
+    metrics = [name for name in (only or there) if name in there]
     filled = []
     for row in rows:
         found = [str(row.labels.get(name, "")) for name in labels]
         if row.not_run is not None:
             found += [f"not run: {row.not_run}", *[""] * (len(metrics) - 1)]
         else:
-            found += [written(row.metrics[name]) if name in row.metrics else "–" for name in metrics]
+            found += [written(row.metrics[name], name) if name in row.metrics else "–" for name in metrics]
         filled.append(tuple(found))
     return Table(caption, tuple(map(title, [*labels, *metrics])), tuple(filled), len(labels), folded)
 

@@ -50,7 +50,7 @@ def examples(
         rows = [
             Row(
                 {"example": number, "attack": example.attack},
-                {"answered_rightly": Metric(example.answer == example.truth)},
+                {"answered_rightly": Metric(float(example.answer == example.truth))},
             )
             for number, example in enumerate(drawn)
         ]
