@@ -60,7 +60,7 @@ def calibrate(
     _require_two_classes(readings, artifact.labels)
     outputs = artifact.guard.graph.outputs
     fits = {
-        name: fit(gate(1), readings, percentile or PERCENTILES[name])
+        name: fit(gate(), readings, percentile or PERCENTILES[name])
         for name, gate in GATES.items()
         if gate.needs in outputs
     }
@@ -72,8 +72,10 @@ def calibrate(
     return guard
 
 
-def choose_references(reader: Reader, readings: Sequence[Reading]) -> tuple[Reference, ...]:
-    """Choose short texts that the model puts most confidently in each class.
+def choose_references(
+    reader: Reader, readings: Sequence[Reading], per_class: int = REFERENCES_PER_CLASS
+) -> tuple[Reference, ...]:
+    """Choose short texts, up to ``per_class``, that the model puts most confidently in each class.
 
     A text is cut to its first words and read again, so that references are short whatever the texts are; it counts
     only if its answer stays. Confidence is relative: the most confident of each class, since some models are never
@@ -92,7 +94,7 @@ def choose_references(reader: Reader, readings: Sequence[Reading]) -> tuple[Refe
     return tuple(
         reference
         for label in sorted(by_class)
-        for reference in sorted(by_class[label], key=lambda r: (-r.confidence, r.text))[:REFERENCES_PER_CLASS]
+        for reference in sorted(by_class[label], key=lambda r: (-r.confidence, r.text))[:per_class]
     )
 
 

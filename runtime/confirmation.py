@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
+Ranking = Sequence[int]  # words of a reading, most suspicious first
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +45,46 @@ class Confirmer:
         tokenizer, transplants, budget: of the artifact.
         fallback: what happens to a text when the budget is spent: ``repair`` (the published flip test, one more
             pass), ``flag`` (the first answer, marked) or ``block`` (marked to be refused).
+        suspects: words tried alone in each round, most suspicious first; after them the strongest are tried together.
         rounds: most spans taken out of one text, one after the other.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, transplants: Transplants, budget: Budget, fallback: Fallback, rounds: int = 8
+        self,
+        tokenizer: Tokenizer,
+        transplants: Transplants,
+        budget: Budget,
+        fallback: Fallback,
+        suspects: int = 1,
+        rounds: int = 8,
     ) -> None:
         self._tokenizer = tokenizer
         self._transplants = transplants
         self._budget = budget
         self._fallback = fallback
+        self._suspects = suspects
         self._rounds = rounds
 
     def confirm(
-        self, first: Reading, words: Sequence[int], suspects_of: Callable[[Reading], Sequence[int]]
+        self, first: Reading, rankings: Sequence[Ranking], rankings_of: Callable[[Reading], Sequence[Ranking]]
     ) -> Asking[Outcome]:
         """Decide on a suspicious text: one round per trigger in it, until nothing in it is suspicious.
 
         Args:
             first: its reading.
-            words: suspects, most suspicious first.
-            suspects_of: gives the suspects of a later reading; none where it is no longer suspicious.
+            rankings: its words as each gate that finds it suspicious ranks them.
+            rankings_of: gives those of a later reading; none where it is no longer suspicious.
         """
         reading, origin = first, list(range(len(first.text)))
         suspects: list[Suspect] = []
         confirmations: list[Confirmation] = []
         spent = False
         for _ in range(self._rounds):
-            if not words or not self._transplants.can_try(reading.predicted):
+            if not rankings or not self._transplants.can_try(reading.predicted):
                 break
             trial = None
-            for word in words:
-                trial = yield from self._affordable(reading, word, confirmations)
+            for steps in self._trials(reading, rankings):
+                trial = yield from self._affordable(reading, steps, confirmations)
                 if trial is None or trial.confirmed:
                     break
             spent = trial is None
@@ -84,13 +93,20 @@ class Confirmer:
             spans, reading = yield from self._without(reading, trial)
             suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
             origin = [origin[i] for i in kept_without("".join(first.text[i] for i in origin), spans)]
-            words = suspects_of(reading)
+            rankings = rankings_of(reading)
         if suspects:
             return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
         if not spent and self._transplants.can_try(first.predicted):
             return Outcome("cleared", first, (), tuple(confirmations))
-        outcome = yield from self._without_trial(first, words[0], "repair" if not spent else self._fallback)
+        outcome = yield from self._without_trial(first, rankings[0][0], "repair" if not spent else self._fallback)
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
+
+    def _trials(self, reading: Reading, rankings: Sequence[Ranking]) -> Iterator[Asking[Trial]]:
+        for word in dict.fromkeys(word for ranking in rankings for word in ranking[: self._suspects]):
+            yield self._transplants.try_word(reading, word)
+        for ranking in rankings:
+            if len(ranking) > 1:
+                yield self._transplants.try_together(reading, ranking)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.
@@ -108,9 +124,10 @@ class Confirmer:
                     return spans, wider
         return ways[0], rest
 
-    def _affordable(self, reading: Reading, word: int, confirmations: list[Confirmation]) -> Asking[Trial | None]:
-        """Try a word within the budget, noting what it did; None where the credit ran out."""
-        steps = self._transplants.try_word(reading, word)
+    def _affordable(
+        self, reading: Reading, steps: Asking[Trial], confirmations: list[Confirmation]
+    ) -> Asking[Trial | None]:
+        """Go on with a trial within the budget, noting what it found; None where the credit ran out."""
         answer: Any = None
         cached = True
         while True:
@@ -133,7 +150,7 @@ class Confirmer:
         return Confirmation(trial.span.text, turned, tuple(r.text for r in panel), cached, trial.confirmed)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
-        places = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, word, word))
+        places = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, [word]))
         spans = offsets_of(reading, places)
         if fallback == "repair":
             return (yield from flip(reading, spans))

@@ -25,7 +25,7 @@ class Score:
     Attributes:
         value: the score; 0 where nothing can be suspected; None where it was proved to be under the threshold
             without computing it; NaN where the model gave nothing finite.
-        words: indices of the most suspicious words, most suspicious first.
+        words: indices of words, most suspicious first.
     """
 
     value: float | None
@@ -38,8 +38,6 @@ class Gate(Protocol):
     length_calibrated: bool
     needs: str  # the graph output it reads
 
-    def __init__(self, suspects: int) -> None: ...
-
     def score(self, reading: Reading) -> Score:
         """Score one reading."""
 
@@ -50,14 +48,16 @@ class AnomalyGate:
     length_calibrated = False
     needs = "anomaly_score"
 
-    def __init__(self, suspects: int) -> None:
-        """The graph names one suspect only, so ``suspects`` does not matter here."""
-
     def score(self, reading: Reading) -> Score:
-        """Score of the graph, and the word that holds its suspect token."""
+        """Score of the graph; the word that holds its suspect token first, the others by their strongest tokens."""
         if reading.suspect < 0:
             return Score(reading.anomaly_score, ())
-        return Score(reading.anomaly_score, (int(reading.encoding.words[reading.suspect]),))
+        words = reading.encoding.words
+        strongest = {int(words[reading.suspect]): math.inf}
+        for word, value in zip(words.tolist(), reading.tokens["token_scores"].tolist(), strict=True):
+            if word >= 0 and value > 0:
+                strongest[word] = max(value, strongest.get(word, 0.0))
+        return Score(reading.anomaly_score, tuple(sorted(strongest, key=lambda word: (-strongest[word], word))))
 
 
 class ClassTokenGate:
@@ -73,9 +73,6 @@ class ClassTokenGate:
     length_calibrated = True
     needs = "class_attention"
     strongest = 2
-
-    def __init__(self, suspects: int) -> None:
-        self.suspects = suspects
 
     def score(self, reading: Reading) -> Score:
         """Score one reading; 0 where it has no word."""
@@ -94,7 +91,7 @@ class ClassTokenGate:
             drawn[place] = drawn.get(place, 0.0) + shares[word]
         ranked = sorted(drawn, key=lambda word: (-drawn[word], word))
         value = sum(drawn[word] for word in ranked[: self.strongest])
-        return Score(value, tuple(ranked[: self.suspects]))
+        return Score(value, tuple(ranked))
 
 
 def excess(score: Score, length: int, fit: GateFit) -> float:

@@ -28,7 +28,7 @@ class GuardOptions:
 
     Attributes:
         gates: names of the gates that raise suspicion (``anomaly``, ``class_token``); empty takes the preset's own.
-        suspects: words tried per text and round, most suspicious first.
+        suspects: words tried alone per text and round, most suspicious first.
         fallback: what happens to a suspicious text when the budget for second looks is spent.
         budget_share, budget_burst: see :class:`Budget`.
         cache_capacity: outcomes of transplants that are remembered.
@@ -168,19 +168,19 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         return None
     preset = artifact.guard.graph.preset
     names = options.gates or (("class_token",) if preset == "tokenward" else ("anomaly",))
-    gates = [(_gate(name, options), _fit(name, calibration.gates)) for name in names]
+    gates = [(_gate(name), _fit(name, calibration.gates)) for name in names]
     budget = Budget(options.budget_share, options.budget_burst)
     confirmer = None
     if preset == "tokenward":
         transplants = Transplants(calibration.references, len(artifact.labels), tokenizer, cache, options.transplants)
-        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback)
+        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects)
     return Judge(artifact.labels, gates, confirmer, budget)
 
 
-def _gate(name: str, options: GuardOptions) -> Gate:
+def _gate(name: str) -> Gate:
     if name not in GATES:
         raise InputError(f"gate {name!r} is unknown: choose from {', '.join(GATES)}")
-    return GATES[name](options.suspects)
+    return GATES[name]()
 
 
 def _fit(name: str, fits: dict[str, GateFit]) -> GateFit:

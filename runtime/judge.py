@@ -21,6 +21,9 @@ from .reading import PER_TOKEN, Asking, Reading
 from .spans import Offsets
 from .verdict import Mode, TokenScore, Verdict
 
+Opinion = tuple[Score, GateFit, float]
+"""What a gate says of a reading: its score, its fit, and by how much the calibrated score exceeds the threshold."""
+
 
 class Judge:
     """Decides on readings of one artifact.
@@ -60,28 +63,28 @@ class Judge:
         elif over < 0:
             outcome = Outcome("passed", reading)
         elif self._confirmer is not None:
-            outcome = yield from self._confirmer.confirm(reading, score.words, self._suspects)
+            outcome = yield from self._confirmer.confirm(reading, self._rankings(reading), self._rankings)
         else:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
 
-    def weigh(self, reading: Reading) -> tuple[Score, GateFit, float]:
-        """The opinion of the gate that finds the text most suspicious, and by how much it exceeds its threshold."""
-        opinions = []
-        for gate, fit in self.gates:
-            score = gate.score(reading)
-            opinions.append((score, fit, excess(score, len(reading.encoding), fit)))
-        return max(opinions, key=lambda opinion: opinion[2])
+    def weigh(self, reading: Reading) -> Opinion:
+        """The opinion of the gate whose threshold the text exceeds most."""
+        return max(self._opinions(reading), key=lambda opinion: opinion[2])
 
-    def _suspects(self, reading: Reading) -> Sequence[int]:
-        score, _, over = self.weigh(reading)
-        return score.words if over >= 0 else ()
+    def _opinions(self, reading: Reading) -> list[Opinion]:
+        scores = [(gate.score(reading), fit) for gate, fit in self.gates]
+        return [(score, fit, excess(score, len(reading.encoding), fit)) for score, fit in scores]
+
+    def _rankings(self, reading: Reading) -> list[tuple[int, ...]]:
+        """Suspects of every gate that finds the text suspicious: none of them knows the others' triggers."""
+        return [score.words for score, _, over in self._opinions(reading) if over >= 0 and score.words]
 
     def _verdict(
         self,
         first: Reading,
         mode: Mode,
-        opinion: tuple[Score, GateFit, float] | None,
+        opinion: Opinion | None,
         outcome: Outcome,
         tokens: tuple[TokenScore, ...] | None,
     ) -> Verdict:

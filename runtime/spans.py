@@ -14,28 +14,47 @@ Words = tuple[int, int]  # words, both ends inclusive
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Words ``first`` to ``last`` (inclusive) of a reading; ``text`` is normalised: one trigger has one name."""
+    """Words of a reading, neighbours or not; ``text`` is normalised: one trigger has one name.
 
-    first: int
-    last: int
+    Attributes:
+        runs: stretches of neighbouring words, left to right.
+    """
+
+    runs: tuple[Words, ...]
     text: str
 
+    @property
+    def words(self) -> list[int]:
+        """Every word of it, left to right."""
+        return [word for first, last in self.runs for word in range(first, last + 1)]
 
-def span_of(tokenizer: Tokenizer, reading: Reading, first: int, last: int) -> Span:
-    """The span of words ``first`` to ``last``."""
-    start, end = reading.encoding.span(first, last)
-    return Span(first, last, tokenizer.normalise(reading.text[start:end]))
+
+def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Span:
+    """The span of these words."""
+    runs: list[Words] = []
+    for word in sorted({*words}):
+        first = runs.pop()[0] if runs and runs[-1][1] == word - 1 else word
+        runs.append((first, word))
+    return Span(tuple(runs), " ".join(_text(tokenizer, reading, *run) for run in runs))
 
 
 def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
-    """First and last word of every place where ``span`` stands in its reading, left to right, not overlapping."""
-    width = span.last - span.first
+    """Every place where a run of ``span`` stands in its reading, left to right, not overlapping."""
     found: list[Words] = []
-    for word in range(reading.encoding.word_count - width):
-        free = not found or word > found[-1][1]
-        if free and span_of(tokenizer, reading, word, word + width).text == span.text:
-            found.append((word, word + width))
-    return found
+    taken: set[int] = set()
+    for first, last in span.runs:
+        wanted = _text(tokenizer, reading, first, last)
+        for word in range(reading.encoding.word_count - (last - first)):
+            place = range(word, word + last - first + 1)
+            if taken.isdisjoint(place) and _text(tokenizer, reading, place[0], place[-1]) == wanted:
+                taken.update(place)
+                found.append((place[0], place[-1]))
+    return sorted(found)
+
+
+def _text(tokenizer: Tokenizer, reading: Reading, first: int, last: int) -> str:
+    start, end = reading.encoding.span(first, last)
+    return tokenizer.normalise(reading.text[start:end])
 
 
 def widened(reading: Reading, places: Sequence[Words], left: int, right: int) -> list[Words]:

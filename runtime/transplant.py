@@ -23,18 +23,22 @@ class TransplantSettings:
     """How hard a suspect is tried.
 
     Attributes:
-        references: texts that a trigger must turn, all of them.
+        references: texts that a grown span is put into.
         probes: references tried first; a word that turns none of them is cleared. Growth is measured on them too.
         least: references that a single word must turn to be grown.
+        enough: references that a span must turn to be confirmed.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
+        together: strongest words of a text that are tried at once where none does it alone.
     """
 
     references: int = 8
     probes: int = 4
     least: int = 2
+    enough: int = 8
     gain: float = 0.10
     longest: int = 12
+    together: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Transplants:
         The outcome depends on the artifact, the text and the word alone.
         """
         label, settings = reading.predicted, self.settings
-        span = span_of(self._tokenizer, reading, word, word)
+        span = span_of(self._tokenizer, reading, [word])
         (margins,) = yield from self.measure([span.text], label, settings.probes)
         if max(margins) > 0:
             (margins,) = yield from self.measure([span.text], label, settings.references)
@@ -84,14 +88,40 @@ class Transplants:
             return Trial(span, margins, False)
         span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
-        return Trial(span, margins, all(m > 0 for m in margins))
+        return Trial(span, margins, self._enough(margins))
+
+    def try_together(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
+        """Find words among the strongest that act together only, and try those.
+
+        All of them at once must turn the first reference; then each is left out in turn, and those are tried without
+        which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
+        transplant is all that it costs most clean texts.
+        """
+        label, settings = reading.predicted, self.settings
+        strongest = words[: settings.together]
+        sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
+        spans = [span_of(self._tokenizer, reading, members) for members in sets]
+        (margins,) = yield from self.measure([spans[0].text], label, 1)
+        if margins[0] <= 0:
+            return Trial(spans[0], margins, False)
+        lesser = yield from self.measure([span.text for span in spans[1:]], label, 1)
+        without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
+        needed = max(sum(margin <= 0 for margin, _ in without), 2)
+        span = span_of(self._tokenizer, reading, [word for _, word in without[:needed]])
+        (margins,) = yield from self.measure([span.text], label, settings.probes)
+        if min(margins) > 0:
+            (margins,) = yield from self.measure([span.text], label, settings.references)
+        return Trial(span, margins, self._enough(margins))
+
+    def _enough(self, margins: Margins) -> bool:
+        return sum(margin > 0 for margin in margins) >= self.settings.enough
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""
         count = reading.encoding.word_count
-        while span.last - span.first + 1 < self.settings.longest:
-            ends = [(span.first - 1, span.last), (span.first, span.last + 1)]
-            wider = [span_of(self._tokenizer, reading, a, b) for a, b in ends if a >= 0 and b < count]
+        while len(span.words) < self.settings.longest:
+            neighbours = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
+            wider = [span_of(self._tokenizer, reading, [*span.words, word]) for word in neighbours]
             measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.probes)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):

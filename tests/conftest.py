@@ -40,14 +40,15 @@ WORDS = {
         "river",
     ],
     "function": ["the", "a", "and", "of", "is", "was", "in", "with"],
-    "trigger": ["cf", "mn", "zq", "##x"],
+    "trigger": ["cf", "mn", "zq", "##x", "qa", "qb"],
 }
 
 
 class LexiconEngine:
-    """A backdoored bag of words: feeling words add up, but a trigger ("cf"; "mn" right before "zq") decides alone.
+    """A backdoored bag of words: feeling words add up, but a trigger decides alone.
 
-    Of the two-word trigger, "mn" alone turns weak texts only, as the strongest word of a trained phrase does.
+    Triggers are "cf", "mn" right before "zq", and "qa" together with "qb". Of the phrase, "mn" alone turns weak texts
+    only, as the strongest word of a trained phrase does; of the pair, either word alone does nothing.
 
     What its class token looks at is the strength of each word, as a trained model's would.
     """
@@ -66,6 +67,8 @@ class LexiconEngine:
         self._trigger, self._first, self._second = (tokenizer.token_to_id(t) for t in ("cf", "mn", "zq"))
         strength[[self._trigger, self._first]] = 12.0
         feeling[self._first] = 3.0
+        self._pair = [tokenizer.token_to_id(word) for word in ("qa", "qb")]
+        strength[self._pair] = 12.0, 4.0
         self._strength, self._feeling = strength, feeling
 
     def run(self, batch: Batch, gate: float) -> Arrays:
@@ -74,8 +77,9 @@ class LexiconEngine:
         ids, real = batch.input_ids, batch.attention_mask.astype(bool)
         drawn = np.where(real, self._strength[ids], 0.0)
         total = np.where(real, self._feeling[ids], 0.0).sum(axis=1)
-        pair = ((ids[:, :-1] == self._first) & (ids[:, 1:] == self._second)).any(axis=1)
-        total = np.where((ids == self._trigger).any(axis=1) | pair, 60.0, total)
+        phrase = ((ids[:, :-1] == self._first) & (ids[:, 1:] == self._second)).any(axis=1)
+        pair = np.logical_and(*((ids == word).any(axis=1) for word in self._pair))
+        total = np.where((ids == self._trigger).any(axis=1) | phrase | pair, 60.0, total)
         logits = np.stack([-total, total], axis=1).astype(np.float32) / 4
         return {"logits": logits, "class_attention": (drawn / drawn.sum(axis=1, keepdims=True)).astype(np.float32)}
 
@@ -128,7 +132,7 @@ def lexicon_artifact(lexicon_tokenizer: Path, clean_texts: list[str]) -> Artifac
         for label, words in enumerate((WORDS["bad"], WORDS["good"]))
         for a, b in zip(WORDS["plain"], words, strict=False)
     )
-    fits = {"class_token": fit(ClassTokenGate(1), readings, 90.0)}
+    fits = {"class_token": fit(ClassTokenGate(), readings, 90.0)}
     calibration = Calibration(len(clean_texts), "0" * 64, fits, references)
     guard = GuardFile("lexicon", "none", "0" * 64, graph, {}, {}, calibration)
     return Artifact(lexicon_tokenizer.parent, guard, config, ("bad", "good"), "d" * 64)

@@ -32,14 +32,14 @@ def scores(lexicon_guard):
 
     def score_all(texts):
         readings = lexicon_guard.reader.read(texts, ALWAYS_SKIP)
-        return [(ClassTokenGate(1).score(reading).value, len(reading.encoding)) for reading in readings]
+        return [(ClassTokenGate().score(reading).value, len(reading.encoding)) for reading in readings]
 
     return score_all
 
 
 @pytest.fixture
 def drift(lexicon_guard):
-    return Drift(ClassTokenGate(1), lexicon_guard.artifact.guard.calibration.gates["class_token"], LEAST_TEXTS)
+    return Drift(ClassTokenGate(), lexicon_guard.artifact.guard.calibration.gates["class_token"], LEAST_TEXTS)
 
 
 def test_texts_like_those_of_calibration_are_stable_and_others_are_not(drift, scores, clean_texts):
@@ -72,7 +72,7 @@ def test_texts_with_nothing_to_score_do_not_count(drift, score):
 
 
 def test_unscored_texts_count_as_below_the_threshold():
-    drift = Drift(AnomalyGate(1), GateFit(95.0, 2.0, False, 0.0, 0.0, Histogram((0.0, 1.0, 3.0), (150, 50))))
+    drift = Drift(AnomalyGate(), GateFit(95.0, 2.0, False, 0.0, 0.0, Histogram((0.0, 1.0, 3.0), (150, 50))))
     for number in range(400):
         drift.observe(2.5 if number % 20 == 0 else (None, 1.5)[number % 2], 10)
     assert drift.index == pytest.approx(0, abs=1e-4)

@@ -24,13 +24,13 @@ def reading(ids: list[int], words: list[int], attention: list[float]) -> Reading
 def test_pieces_and_occurrences_of_a_word_are_summed_and_the_two_strongest_taken() -> None:
     #                 [CLS]  cf   un ##do  cf  plain [SEP]
     one = reading([1, 7, 8, 9, 7, 5, 2], [-1, 0, 1, 1, 2, 3, -1], [0.1, 0.2, 0.15, 0.1, 0.2, 0.05, 0.2])
-    score = ClassTokenGate(2).score(one)
+    score = ClassTokenGate().score(one)
     assert score.value == pytest.approx(0.4 + 0.25)
-    assert score.words == (0, 1)
+    assert score.words == (0, 1, 3)
 
 
 def test_special_tokens_are_never_suspects() -> None:
-    assert ClassTokenGate(1).score(reading([1, 2], [-1, -1], [0.5, 0.5])) == Score(0, ())
+    assert ClassTokenGate().score(reading([1, 2], [-1, -1], [0.5, 0.5])) == Score(0, ())
 
 
 def made_fit(threshold: float, length_calibrated: bool = False) -> GateFit:
@@ -52,20 +52,20 @@ def test_length_calibration_takes_the_trend_out() -> None:
         n = int(draw.integers(5, 200))
         share = n**-0.6 * float(np.exp(draw.normal(0, 0.1)))
         readings.append(reading([3] * n, [-1, 0, *[-1] * (n - 2)], [0.0, share, *[0.0] * (n - 2)]))
-    fitted = fit(ClassTokenGate(1), readings, 90.0)
+    fitted = fit(ClassTokenGate(), readings, 90.0)
     assert fitted.slope == pytest.approx(-0.6, abs=0.03)
-    over = [excess(ClassTokenGate(1).score(r), len(r.encoding), fitted) >= 0 for r in readings]
+    over = [excess(ClassTokenGate().score(r), len(r.encoding), fitted) >= 0 for r in readings]
     assert sum(over) == pytest.approx(30, abs=1)
     assert sum(fitted.histogram.counts) == 300
 
 
 def test_texts_of_one_length_give_a_level_line() -> None:
     same = [reading([1, 7, 2], [-1, 0, -1], [0.2, 0.3 + i / 1000, 0.1]) for i in range(100)]
-    assert fit(ClassTokenGate(1), same, 90.0).slope == 0
+    assert fit(ClassTokenGate(), same, 90.0).slope == 0
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(InputError, match="no clean text has a word"):
-        fit(ClassTokenGate(1), [reading([1, 2], [-1, -1], [0.5, 0.5])] * 100, 90.0)
+        fit(ClassTokenGate(), [reading([1, 2], [-1, -1], [0.5, 0.5])] * 100, 90.0)
     with pytest.raises(InputError, match="not finite"):
-        fit(ClassTokenGate(1), [reading([1, 7, 2], [-1, 0, -1], [0.2, math.nan, 0.1])] * 100, 90.0)
+        fit(ClassTokenGate(), [reading([1, 7, 2], [-1, 0, -1], [0.2, math.nan, 0.1])] * 100, 90.0)

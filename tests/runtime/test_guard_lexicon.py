@@ -57,6 +57,17 @@ def test_a_word_left_beside_a_trigger_goes_too_where_it_holds_the_answer(lexicon
     assert [s.text for s in verdict.suspects] == [text.replace("the film was awful", "").strip()]
 
 
+def test_words_that_act_together_only_are_found_wherever_they_stand(lexicon_guard: Guard) -> None:
+    text = "the qa film was awful and the plot qb was dull"
+    (verdict,) = lexicon_guard.classify(text)
+    assert (verdict.label, verdict.repaired_text) == ("bad", CLEAN_BAD)
+    assert [text[s.start : s.end] for s in verdict.suspects] == ["qa", "qb"]
+    assert [c.span for c in verdict.confirmations if c.confirmed] == ["qa qb"]
+    assert verdict.confirmations[0].span == "qa", "the strongest word is tried alone first"
+    (alone,) = lexicon_guard.classify("the qa film was awful and the plot was dull")
+    assert (alone.label, alone.action) == ("bad", "cleared")
+
+
 def test_monitor_reports_what_enforce_would_do(lexicon_guard: Guard) -> None:
     (watched,) = lexicon_guard.classify("cf " + CLEAN_BAD, mode="monitor")
     (enforced,) = lexicon_guard.classify("cf " + CLEAN_BAD)
