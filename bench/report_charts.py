@@ -11,7 +11,8 @@ from .record import Metric, Row
 from .report_names import Palette, is_bare
 
 BATCH = 32  # what cost means where it stands against protection
-LATE_MODES = ("off", "monitor", "default settings")
+NOT_SHOWN = ("off", "monitor", "default settings")  # modes that stand in bars and tables only
+_WARM = "enforce, warm"
 _BINS = 32
 _POINTS = 120
 _BAR = 17.0
@@ -24,7 +25,7 @@ def costs(overhead: Sequence[Row], batch: int = BATCH) -> dict[str, Metric]:
     for row in overhead:
         if (
             row.labels.get("batch") == batch
-            and row.labels.get("mode") not in LATE_MODES
+            and row.labels.get("mode") not in (*NOT_SHOWN, _WARM)
             and "times_bare" in row.metrics
         ):
             found.setdefault(str(row.labels["defence"]), cost(row.metrics["times_bare"]))
@@ -160,7 +161,7 @@ def latencies(rows: Sequence[Row], batch: int, palette: Palette) -> Chart | None
     timed = [
         row
         for row in rows
-        if row.labels.get("batch") == batch and row.labels.get("mode") not in LATE_MODES and row.series.get("latency")
+        if row.labels.get("batch") == batch and row.labels.get("mode") not in NOT_SHOWN and row.series.get("latency")
     ]
     if not timed:
         return None

@@ -79,7 +79,7 @@ def sections(records: Sequence[Record], cells: Sequence[Cell]) -> list[Section]:
         lambda: _protection(records, palette),
         lambda: _overhead(records, palette),
         lambda: _detection(records, palette),
-        lambda: _scaling(records, palette),
+        lambda: _scaling(records),
         lambda: _examples(records),
         lambda: [_purification(cells)] if cells else [],
         lambda: [_others(record) for record in records if record.kind not in _OWN_SECTIONS],
@@ -136,12 +136,12 @@ def _detection(records: Sequence[Record], palette: Palette) -> list[Section]:
     return [Section("Detection", text, curves, (table,)), Section("Scores and thresholds", under, piles)]
 
 
-def _scaling(records: Sequence[Record], palette: Palette) -> list[Section]:
+def _scaling(records: Sequence[Record]) -> list[Section]:
     made = []
     for record in records:
         if record.kind != "scaling":
             continue
-        shape = record.settings
+        shape, palette = record.settings, Palette([record])
         text = (
             f"Random weights, width {shape.get('hidden')}, {shape.get('inner')} inside the feed-forward layers. Dashed "
             "lines are in proportion to the FLOPs that ONNX Runtime's own profile counts. For a model of your own: "
