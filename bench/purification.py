@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..artifact import Preset
@@ -106,26 +106,24 @@ class Grid:
         Raises:
             InputError: an unknown attack or purifier, or settings they refuse, before anything is run.
         """
-        planned = {name: self._attack(name) for name in attacks}
-        for name in purifiers:
-            for attack in planned.values():
-                if name != NO_PURIFIER and _suits(name, attack):
-                    self._purifier(attack, name)
-        for attack in attacks:
-            for purifier in purifiers:
-                if not _suits(purifier, planned[attack]):
-                    self._tell(f"{attack}: no poisoned training set, so no btu")
-                    continue
-                yield self._cell(planned[attack], purifier, False)
-                if guard:
-                    try:
-                        guarded = self._cell(planned[attack], purifier, True)
-                    except TokenwardError as error:  # such as a model that answers one class only
-                        self._tell(f"{attack} × {purifier} cannot be guarded: {error}")
-                    else:
-                        yield guarded
-                if purifier != NO_PURIFIER:
-                    shutil.rmtree(self._model_folder(attack, purifier), ignore_errors=True)
+        planned = [(self._attack(attack), purifier) for attack in attacks for purifier in purifiers]
+        for attack, purifier in planned:
+            if purifier != NO_PURIFIER and _suits(purifier, attack):
+                self._purifier(attack, purifier)
+        for attack, purifier in planned:
+            if not _suits(purifier, attack):
+                self._tell(f"{attack.name}: no poisoned training set, so no btu")
+                continue
+            yield self._cell(attack, purifier, False)
+            if guard:
+                try:
+                    guarded = self._cell(attack, purifier, True)
+                except TokenwardError as error:  # such as a model that answers one class only
+                    self._tell(f"{attack.name} × {purifier} cannot be guarded: {error}")
+                else:
+                    yield guarded
+            if purifier != NO_PURIFIER:
+                shutil.rmtree(self._model_folder(attack.name, purifier), ignore_errors=True)
 
     def _cell(self, attack: Attack, purifier: str, guarded: bool) -> Cell:
         file = self.folder / "cells" / f"{attack.name}.{purifier}.{'guarded' if guarded else 'bare'}.json"
@@ -136,8 +134,14 @@ class Grid:
         model = self._purified(attack, purifier)
         manifest = load_manifest(self._attacked(attack))
         success = self._guarded(model, manifest) if guarded else self._bare(model, manifest)
-        seconds = round(time.monotonic() - start, 1)
-        cell = Cell(attack.name, purifier, guarded, *astuple(success), seconds, self._settings)
+        cell = Cell(
+            attack.name,
+            purifier,
+            guarded,
+            **asdict(success),
+            seconds=round(time.monotonic() - start, 1),
+            settings=self._settings,
+        )
         part = file.with_suffix(".part")
         part.write_text(json.dumps(to_json(cell), indent=2) + "\n", encoding="utf-8")
         part.replace(file)
