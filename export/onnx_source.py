@@ -48,6 +48,8 @@ def _load(path: Path) -> ir.Model:
     except Exception as error:  # protobuf's and the library's own, without a common base
         raise InputError(f"'{path}' is not an ONNX model, or is cut off") from error
     opset = model.opset_imports.get("", 0)
+    if not opset:
+        raise InputError(f"'{path}' is not an ONNX model, or is cut off")
     if opset < _OLDEST:
         raise InputError(f"'{path}' has opset {opset}, expected {_OLDEST} or newer: export the model again")
     for value in model.graph.initializers.values():
@@ -59,7 +61,7 @@ def _load(path: Path) -> ir.Model:
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, RuntimeError) as error:
-        raise InputError(f"'{path}' fails the ONNX checker: {first_line(error)}") from error
+        raise InputError(f"'{path}' fails the ONNX checker, export it again: {first_line(error)}") from error
     return model
 
 
