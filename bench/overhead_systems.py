@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
 from ..artifact import Artifact, load_artifact
 from ..checksums import weights_sha256
@@ -48,7 +47,7 @@ class Setup:
     texts: tuple[str, ...]
     language_model: Path | None
     threads: int
-    peers: tuple[PeerName, ...] = get_args(PeerName)
+    peers: tuple[PeerName, ...]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def overhead(
     from ..bench.bare_onnx import export_bare
     from ..bench.overhead import measure_overhead, steps
     from ..bench.overhead_systems import Setup, check_setup
+    from ..bench.peers.registry import PEERS
     from ..bench.record import make_record, texts_sha256, write_record
     from ..checksums import file_sha256, weights_sha256
     from ..errors import require
@@ -63,8 +64,7 @@ def overhead(
     threads = len(os.sched_getaffinity(0))
     with TemporaryDirectory() as folder, progress_bar() as bar:
         graph = Path(folder) / "bare.onnx"
-        names = ("onion", "strip", "rap", "xgraad") if peers else ()
-        setup = Setup(tuple(artifacts), checkpoint, graph, chosen, lm, threads, names)
+        setup = Setup(tuple(artifacts), checkpoint, graph, chosen, lm, threads, tuple(PEERS) if peers else ())
         check_setup(setup)
         task = bar.add_task("exporting the bare model", total=steps(setup, rounds) + 1)
         export_bare(checkpoint, graph)
@@ -74,7 +74,7 @@ def overhead(
     for table in overhead_tables(rows):
         results().print(table)
     results().print(
-        f"[dim]{threads} threads each; {rounds} alternating rounds; medians (quartiles); "
+        f"[dim]{threads} threads each; {rounds} alternating rounds; medians over quartiles; "
         "forwards, backwards and language model passes per text[/]"
     )
     if file is not None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Table
 
 from ..bench.record import Metric, Row
 
-_COLUMNS = {
-    "texts/s": lambda m: _spread(m["texts_per_second"], 0),
-    "× bare": lambda m: _spread(m["times_bare"], 3),
+_COLUMNS: dict[str, Callable[[Mapping[str, Metric]], str]] = {
+    "texts/s": lambda m: _spread(m["texts_per_second"]),
+    "× bare": lambda m: _spread(m["times_bare"]),
     "p50 ms": lambda m: f"{m['p50'].value:.1f}",
     "p95 ms": lambda m: f"{m['p95'].value:.1f}" if "p95" in m else "–",
     "forwards": lambda m: f"{m['forwards'].value:.2f}",
@@ -21,7 +21,7 @@ _COLUMNS = {
 
 
 def overhead_tables(rows: Sequence[Row]) -> list[Table]:
-    """Medians (quartiles) over rounds; passes are per text."""
+    """Medians over their quartiles; passes are per text. What was not run stands below with the reason."""
     return [
         _table(batch, [row for row in rows if row.labels["batch"] == batch])
         for batch in dict.fromkeys(row.labels["batch"] for row in rows)
@@ -30,18 +30,25 @@ def overhead_tables(rows: Sequence[Row]) -> list[Table]:
 
 def _table(batch: int, rows: Sequence[Row]) -> Table:
     title = "one text a call" if batch == 1 else f"{batch} texts a call"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
+    missing = [f"{row.name('batch')}: not run: {row.not_run}" for row in rows if row.not_run is not None]
+    table = Table(
+        title=title,
+        caption="\n".join(missing) or None,
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    table.add_column("", no_wrap=True)
     for name in (*_COLUMNS, "texts"):
         table.add_column(name, justify="right")
     for row in rows:
-        if row.not_run is not None:
-            table.add_row(row.name("batch"), f"[dim]not run: {row.not_run}[/]")
-        else:
+        if row.not_run is None:
             cells = [show(row.metrics) for show in _COLUMNS.values()]
             table.add_row(row.name("batch"), *cells, str(row.settings["texts"]))
     return table
 
 
-def _spread(metric: Metric, digits: int) -> str:
-    return f"{metric.value:.{digits}f} ({metric.low:.{digits}f}–{metric.high:.{digits}f})"
+def _spread(metric: Metric) -> str:
+    return f"{metric.value:.3g}\n[dim]{metric.low:.3g}–{metric.high:.3g}[/]"

@@ -21,22 +21,26 @@ _COLUMNS = {
 
 
 def quality_tables(rows: Sequence[Row]) -> Iterable[Table]:
-    """Shares in per cent, each over its 95 % bootstrap interval."""
+    """Shares in per cent, each over its 95 % bootstrap interval. What was not run stands below with the reason."""
     for attack in dict.fromkeys(row.labels["attack"] for row in rows):
-        table = Table(title=attack, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("")
+        of_attack = [row for row in rows if row.labels["attack"] == attack]
+        missing = [f"{row.labels['defence']}: not run: {row.not_run}" for row in of_attack if row.not_run is not None]
+        table = Table(
+            title=attack,
+            caption="\n".join(missing) or None,
+            title_justify="left",
+            caption_justify="left",
+            box=None,
+            padding=(0, 1, 0, 0),
+            header_style="dim",
+        )
+        table.add_column("", no_wrap=True)
         for name in _COLUMNS:
             table.add_column(name, justify="right")
-        for row in rows:
-            if row.labels["attack"] == attack:
-                table.add_row(row.labels["defence"], *_cells(row))
+        for row in of_attack:
+            if row.not_run is None:
+                table.add_row(row.labels["defence"], *(_cell(row.metrics.get(name)) for name in _COLUMNS.values()))
         yield table
-
-
-def _cells(row: Row) -> list[str]:
-    if row.not_run is not None:
-        return [f"[dim]not run: {row.not_run}[/]"]
-    return [_cell(row.metrics.get(name)) for name in _COLUMNS.values()]
 
 
 def _cell(metric: Metric | None) -> str:
