@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -130,10 +131,10 @@ def _measure(point: Point, graphs: dict[str, _Graph], shape: Shape, rounds: int,
     begin = time.perf_counter()
     graphs[PLAIN].run(ids)
     repeats = max(1, round(_RUN_SECONDS / (time.perf_counter() - begin)))
-    systems = [System(name, lambda graph=graph: _repeat(graph, ids, repeats)) for name, graph in graphs.items()]
+    systems = [System(name, partial(_repeat, graph, ids, repeats)) for name, graph in graphs.items()]
     seconds = alternate(systems, rounds, seed, _PAUSE)
     for name, graph in graphs.items():
-        work = count_work(graph.path, lambda session, graph=graph: graph.run(ids, session))
+        work = count_work(graph.path, partial(graph.run, ids))
         yield Row(
             {"defence": name, **_place(point)},
             {

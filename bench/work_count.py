@@ -68,4 +68,4 @@ def _flops(node: dict[str, Any]) -> float:
 
 def _size(tensor: dict[str, list[int]]) -> float:
     ((kind, shape),) = tensor.items()
-    return math.prod(shape) * _BYTES.get(kind, 1)
+    return float(math.prod(shape) * _BYTES.get(kind, 1))
