@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -9,12 +10,13 @@ from typing import Any, Literal
 from .budget import Budget
 from .reading import Asking, Reading
 from .repair import make_noise
-from .spans import Offsets, kept_without, occurrences, offsets_of, span_of, widened
+from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, widened
 from .tokenization import Tokenizer
 from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
+REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
 
@@ -78,22 +80,26 @@ class Confirmer:
         reading, origin = first, list(range(len(first.text)))
         suspects: list[Suspect] = []
         confirmations: list[Confirmation] = []
+        remnants: Ranking = ()
         spent = False
         for _ in range(self._rounds):
-            if not rankings or not self._transplants.can_try(reading.predicted):
+            if not (rankings or remnants) or not self._transplants.can_try(reading.predicted):
                 break
             trial = None
-            for steps in self._trials(reading, rankings):
+            for steps in self._trials(reading, rankings, remnants):
                 trial = yield from self._affordable(reading, steps, confirmations)
                 if trial is None or trial.confirmed:
                     break
             spent = trial is None
             if trial is None or not trial.confirmed:
                 break
-            spans, reading = yield from self._without(reading, trial)
+            spans, rest = yield from self._without(reading, trial)
             suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
-            origin = [origin[i] for i in kept_without("".join(first.text[i] for i in origin), spans)]
-            rankings = rankings_of(reading)
+            kept = kept_without(reading.text, spans)
+            origin = [origin[i] for i in kept]
+            same = rest.predicted == reading.predicted  # a phrase may have words left that act without the others
+            remnants = beside(rest, [bisect_left(kept, a) for a, _ in spans], REACH) if same else []
+            reading, rankings = rest, rankings_of(rest)
         if suspects:
             return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
         if not spent and self._transplants.can_try(first.predicted):
@@ -101,12 +107,14 @@ class Confirmer:
         outcome = yield from self._without_trial(first, rankings[0][0], "repair" if not spent else self._fallback)
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
 
-    def _trials(self, reading: Reading, rankings: Sequence[Ranking]) -> Iterator[Asking[Trial]]:
+    def _trials(self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking) -> Iterator[Asking[Trial]]:
+        transplants, settings = self._transplants, self._transplants.settings
         for word in dict.fromkeys(word for ranking in rankings for word in ranking[: self._suspects]):
-            yield self._transplants.try_word(reading, word)
-        for ranking in rankings:
-            if len(ranking) > 1:
-                yield self._transplants.try_together(reading, ranking)
+            yield transplants.try_word(reading, word)
+        bars = [*((ranking, settings.enough) for ranking in rankings), (remnants, settings.remnant)]
+        for words, enough in bars:
+            if len(words) > 1:
+                yield transplants.try_together(reading, words, enough)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.

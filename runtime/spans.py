@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,15 @@ def widened(reading: Reading, places: Sequence[Words], left: int, right: int) ->
             first = wider.pop()[0]
         wider.append((first, last))
     return wider
+
+
+def beside(reading: Reading, cuts: Sequence[int], reach: int) -> list[int]:
+    """Words of a reading up to ``reach`` words before and after the characters ``cuts``, the nearest first."""
+    count = reading.encoding.word_count
+    starts = [reading.encoding.span(word, word)[0] for word in range(count)]
+    after = [bisect_left(starts, cut) for cut in cuts]
+    near = [word for step in range(reach) for right in after for word in (right - 1 - step, right + step)]
+    return list(dict.fromkeys(word for word in near if 0 <= word < count))
 
 
 def offsets_of(reading: Reading, places: Sequence[Words]) -> list[Offsets]:

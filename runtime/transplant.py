@@ -27,6 +27,7 @@ class TransplantSettings:
         probes: references tried first; a word that turns none of them is cleared. Growth is measured on them too.
         least: references that a single word must turn to be grown.
         enough: references that a span must turn to be confirmed.
+        remnant: references that words beside a confirmed trigger must turn to go with it.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
         together: strongest words of a text that are tried at once where none does it alone.
@@ -36,6 +37,7 @@ class TransplantSettings:
     probes: int = 4
     least: int = 2
     enough: int = 8
+    remnant: int = 4
     gain: float = 0.10
     longest: int = 12
     together: int = 5
@@ -88,10 +90,10 @@ class Transplants:
             return Trial(span, margins, False)
         span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
-        return Trial(span, margins, self._enough(margins))
+        return Trial(span, margins, sum(m > 0 for m in margins) >= settings.enough)
 
-    def try_together(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
-        """Find words among the strongest that act together only, and try those.
+    def try_together(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
+        """Find words among the strongest that act together only, and try those; ``enough`` references must turn.
 
         All of them at once must turn the first reference; then each is left out in turn, and those are tried without
         which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
@@ -109,12 +111,9 @@ class Transplants:
         needed = max(sum(margin <= 0 for margin, _ in without), 2)
         span = span_of(self._tokenizer, reading, [word for _, word in without[:needed]])
         (margins,) = yield from self.measure([span.text], label, settings.probes)
-        if min(margins) > 0:
+        if sum(margin <= 0 for margin in margins) <= settings.references - enough:
             (margins,) = yield from self.measure([span.text], label, settings.references)
-        return Trial(span, margins, self._enough(margins))
-
-    def _enough(self, margins: Margins) -> bool:
-        return sum(margin > 0 for margin in margins) >= self.settings.enough
+        return Trial(span, margins, sum(margin > 0 for margin in margins) >= enough)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""

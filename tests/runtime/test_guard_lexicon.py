@@ -57,6 +57,16 @@ def test_a_word_left_beside_a_trigger_goes_too_where_it_holds_the_answer(lexicon
     assert [s.text for s in verdict.suspects] == [text.replace("the film was awful", "").strip()]
 
 
+def test_what_a_confirmed_trigger_leaves_near_it_needs_less_proof(lexicon_guard: Guard) -> None:
+    """ "mn" turns only some references, not enough for a word on its own."""
+    (alone,) = lexicon_guard.classify("the mn film was awful")
+    assert (alone.label, alone.action) == ("good", "cleared")
+    (beside,) = lexicon_guard.classify("cf the mn film was awful")
+    assert (beside.label, beside.action) == ("bad", "neutralised")
+    assert "mn" in [word for suspect in beside.suspects for word in suspect.text.split()]
+    assert "awful" in str(beside.repaired_text)
+
+
 def test_words_that_act_together_only_are_found_wherever_they_stand(lexicon_guard: Guard) -> None:
     text = "the qa film was awful and the plot qb was dull"
     (verdict,) = lexicon_guard.classify(text)
