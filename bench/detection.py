@@ -46,6 +46,10 @@ DEFENCES = {
 }
 
 
+Key = tuple[str, int, str]
+"""Attack, seed, defence."""
+
+
 @dataclass(frozen=True)
 class DetectionSettings:
     """What all cells have in common; any change starts anew, beside the old cells.
@@ -91,7 +95,11 @@ class Cell:
 
 
 class Detection:
-    """Runs cells and keeps them in a folder, with the models and artifacts they need."""
+    """Runs cells and keeps them in a folder, with the models and artifacts they need.
+
+    Attributes:
+        failed: why cells of this run could not be run.
+    """
 
     def __init__(
         self,
@@ -105,6 +113,7 @@ class Detection:
         content = json.dumps([asdict(settings), to_json(corpus)], sort_keys=True)
         self.folder = work / f"{corpus.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
         (self.folder / "cells").mkdir(parents=True, exist_ok=True)
+        self.failed: dict[Key, str] = {}
         self._corpus, self._settings, self._watch, self._tell = corpus, settings, watch, tell
 
     def run(self, attacks: Sequence[str], seeds: Sequence[int], defences: Sequence[str]) -> Iterator[Cell]:
@@ -123,6 +132,7 @@ class Detection:
                     try:
                         yield self._cell(attack, seed, defence)
                     except TokenwardError as error:
+                        self.failed[attack, seed, defence] = str(error)
                         self._tell(f"{attack}, seed {seed}, {defence}: not run: {error}")
 
     def _cell(self, attack: str, seed: int, defence: str) -> Cell:

@@ -46,10 +46,11 @@ def read_corpus(
         data = read_labelled(train)
         names = dict(enumerate(data.label_names))
         parts = (data, read_labelled(clean).aligned_to(names), read_labelled(test).aligned_to(names))
-    return Corpus(name, *(_cut(_drawn(part, count), words) for part, count in zip(parts, most, strict=True)))
+    return Corpus(name, *(_cut(drawn(part, count), words) for part, count in zip(parts, most, strict=True)))
 
 
-def _drawn(data: LabelledTexts, count: int) -> LabelledTexts:
+def drawn(data: LabelledTexts, count: int) -> LabelledTexts:
+    """At most so many texts, evenly over the classes; always the same ones."""
     return data if len(data) <= count else stratified_split(data, count / len(data), _SEED)[0]
 
 

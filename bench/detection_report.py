@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from ..files import replace_text
-from ..records import to_json
-from .detection import Cell
+from .detection import Cell, Key
+from .record import Metric, Row
 
 NOT_RUN = "not run"
 
 
-def write_report(
-    cells: Sequence[Cell], attacks: Sequence[str], seeds: Sequence[int], defences: Sequence[str], prefix: Path
-) -> list[Path]:
-    """Write PREFIX.md and PREFIX.json; each file is replaced whole."""
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    contents = {
-        ".md": markdown(cells, attacks, seeds, defences),
-        ".json": json.dumps(to_json(list(cells)), indent=1, ensure_ascii=False) + "\n",
+def rows(cells: Sequence[Cell], failed: Mapping[Key, str]) -> list[Row]:
+    """One row of a record per cell; those that failed say why they were not run."""
+    return [
+        *(Row(_labels(cell), _metrics(cell), {"trigger": list(cell.trigger), "target": cell.target}) for cell in cells),
+        *(
+            Row({"attack": attack, "seed": seed, "defence": defence}, not_run=why)
+            for (attack, seed, defence), why in failed.items()
+        ),
+    ]
+
+
+def _labels(cell: Cell) -> dict[str, str | int]:
+    return {"corpus": cell.corpus, "attack": cell.attack, "seed": cell.seed, "defence": cell.defence}
+
+
+def _metrics(cell: Cell) -> dict[str, Metric]:
+    pairs = {"cacc": (cell.cacc, "higher"), "asr": (cell.asr, "lower"), "attributable": (cell.attributable, "lower")}
+    metrics: dict[str, Metric] = {}
+    for name, ((bare, guarded), better) in pairs.items():
+        metrics[f"{name}_undefended"] = Metric(bare, unit="share")
+        metrics[name] = Metric(guarded, unit="share", better="higher" if better == "higher" else "lower")
+    metrics |= {
+        "floor": Metric(cell.floor, unit="share"),
+        "fpr": Metric(cell.raised, unit="share", better="lower"),
+        "confirmed": Metric(cell.confirmed, unit="share", better="lower"),
+        "auc": Metric(cell.auc, better="higher"),
+        "work_cold": Metric(cell.work[0], better="lower"),
+        "work_warm": Metric(cell.work[1], better="lower"),
     }
-    written = [prefix.with_name(prefix.name + suffix) for suffix in contents]
-    for path, content in zip(written, contents.values(), strict=True):
-        replace_text(path, content)
-    return written
+    return metrics if cell.localised is None else {**metrics, "localised": Metric(cell.localised, unit="share")}
 
 
 def markdown(cells: Sequence[Cell], attacks: Sequence[str], seeds: Sequence[int], defences: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenward.bench.detection import Detection, DetectionSettings
 from tokenward.bench.detection_attacks import PLANS, Words
 from tokenward.bench.detection_corpus import Corpus, read_corpus
-from tokenward.bench.detection_report import write_report
+from tokenward.bench.detection_report import markdown, rows
 from tokenward.errors import InputError
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
@@ -82,14 +81,21 @@ def test_cells_are_run_once_and_what_fails_is_said(
     assert "badnets" not in stages, "the model is there already"
     assert [cell.attack for cell in cells] == ["badnets-1", "badnets-1", "ripples", "ripples"]
 
-    paths = write_report(cells[:1], ["badnets-1", "ep"], [0], ["tokenward", "late"], tmp_path / "out" / "lexicon")
-    text = paths[0].read_text()
+    text = markdown(cells[:1], ["badnets-1", "ep"], [0], ["tokenward", "late"])
     assert text.count("| ep | 0 | not run") == 2
     assert f"| badnets-1 | 0 | {first.trigger[0]} |" in text
-    assert json.loads(paths[1].read_text())[0]["trigger"] == list(first.trigger)
 
     with pytest.raises(InputError, match="no attack 'magic'"):
         list(grid().run(["magic"], [0], ["late"]))
+
+
+def test_a_cell_that_cannot_be_run_says_why(tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path) -> None:
+    few = labelled_texts(20, 1)
+    grid = Detection(Corpus("few", few, few, few), DetectionSettings(str(tiny_encoder)), tmp_path)
+    assert list(grid.run(["badnets-1"], [2], ["late"])) == []
+    (row,) = rows([], grid.failed)
+    assert row.labels == {"attack": "badnets-1", "seed": 2, "defence": "late"}
+    assert "too few different words" in str(row.not_run)
 
 
 def test_texts_are_cut_and_drawn_evenly(tmp_path: Path) -> None:

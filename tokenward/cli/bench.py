@@ -17,6 +17,8 @@ COMMANDS = (
     "speed",
     "graph",
     "detection",
+    "sensitivity",
+    "flood",
     "serving",
     "triton",
     "verdicts",

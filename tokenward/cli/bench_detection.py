@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .json_option import JsonOption, reserved
 from .training_options import MaxLengthOption, ModelOption
 
 _FILE = "Labelled texts (.tsv, .csv, .jsonl)"
@@ -16,12 +17,12 @@ def register(group: typer.Typer) -> None:
     """Add the command to the group `bench`."""
     group.command(
         epilog="Example: `tokenward bench detection --name sst2 --train train.tsv --clean dev.tsv --test test.tsv "
-        "--attack badnets-1 --attack addsent --seed 0 --out results/detection-sst2`"
+        "--attack badnets-1 --attack addsent --seed 0 --out results/detection-sst2.md`"
     )(detection)
 
 
 def detection(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where results go: PREFIX.md and PREFIX.json.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table, Markdown; rewritten after every cell.")],
     train: Annotated[Path | None, typer.Option(help=f"{_FILE}. Default: whole BBC News articles.")] = None,
     clean: Annotated[Path | None, typer.Option(help=f"{_FILE} to calibrate on.")] = None,
     test: Annotated[Path | None, typer.Option(help=f"{_FILE} to measure on.")] = None,
@@ -36,6 +37,7 @@ def detection(
     model: ModelOption = "minilm",
     epochs: Annotated[int, typer.Option(help="Passes over the training texts.")] = 3,
     max_length: MaxLengthOption = 64,
+    json: JsonOption = None,
 ) -> None:
     """Plant backdoors with triggers drawn by a seed and measure every defence; stopped, it goes on where it was."""
     from ..errors import require
@@ -44,18 +46,29 @@ def detection(
     from ..bench.detection import DEFENCES, Detection, DetectionSettings
     from ..bench.detection_attacks import PLANS
     from ..bench.detection_corpus import read_corpus
-    from ..bench.detection_report import write_report
+    from ..bench.detection_report import markdown, rows
+    from ..bench.record import make_record, texts_sha256, write_record
+    from ..files import replace_text
     from ..purify.progress import ProgressBars
     from .console import notes, results
 
+    file = reserved(json, "detection")
     # Words have a good token each; a text is cut where the model would, or the trigger might not be read.
     corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), max_length * 2 // 3)
     attacks, seeds, defences = attack or [*PLANS], seed or [0, 1, 2], defence or [*DEFENCES]
     settings = DetectionSettings(model, epochs, max_length=max_length)
+    out.parent.mkdir(parents=True, exist_ok=True)
     cells = []
     with ProgressBars(notes()) as bars:
         grid = Detection(corpus, settings, work, bars, notes().print)
         for cell in grid.run(attacks, seeds, defences):
             cells.append(cell)
-            written = write_report(cells, attacks, seeds, defences, out)
-    results().print(f"{len(cells)} cells; wrote {', '.join(map(str, written))}")
+            replace_text(out, markdown(cells, attacks, seeds, defences))
+    results().print(markdown(cells, attacks, seeds, defences), soft_wrap=True)
+    if file:
+        parts = {"train": corpus.train, "clean": corpus.clean, "test": corpus.test}
+        hashes = {part: texts_sha256(texts.texts) for part, texts in parts.items()}
+        sizes = {f"{part}_texts": len(texts) for part, texts in parts.items()}
+        given = {"model": model, "epochs": epochs, "max_length": max_length, **sizes}
+        record = make_record("detection", rows(cells, grid.failed), seed=seeds[0], hashes=hashes, settings=given)
+        notes().print(f"[dim]wrote {write_record(record, file)}[/]", soft_wrap=True)
