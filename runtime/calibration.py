@@ -14,6 +14,7 @@ from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
 from .guard import tokenizer_of
 from .reading import Reader, Reading
+from .transplant import TransplantSettings
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
@@ -96,6 +97,15 @@ def choose_references(
         for label in sorted(by_class)
         for reference in sorted(by_class[label], key=lambda r: (-r.confidence, r.text))[:per_class]
     )
+
+
+def short_of_references(references: Sequence[Reference], labels: Sequence[str]) -> dict[str, int]:
+    """Classes for which no suspect can be tried, with the references there are of other classes (8 are needed).
+
+    Texts that the model answers so get the published flip test in place of transplants.
+    """
+    counts = {name: sum(r.label != label for r in references) for label, name in enumerate(labels)}
+    return {name: count for name, count in counts.items() if count < TransplantSettings.references}
 
 
 def _require_two_classes(readings: Sequence[Reading], labels: Sequence[str]) -> None:

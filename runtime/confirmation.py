@@ -43,6 +43,10 @@ def flip(reading: Reading, spans: Sequence[Offsets]) -> Asking[Outcome]:
 class Confirmer:
     """Tries the suspects of a text by transplant, within a budget.
 
+    A class with too few references gets the flip test, on the suspects of its own gate and not on those of preset
+    ``late``: on SST-2 with one, five and two conjoint triggers the attack kept 0, 0 and 30 % of its texts, with
+    ``late`` 25, 23 and 47 %; accuracy fell by 2.0 to 2.7 points, with ``late`` by 0.7 to 2.0.
+
     Args:
         tokenizer, transplants, budget: of the artifact.
         fallback: what happens to a text when the budget is spent: ``repair`` (the published flip test, one more

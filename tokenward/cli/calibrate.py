@@ -24,7 +24,9 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit an artifact's thresholds to clean texts and store them in it."""
+    from ..artifact import load_artifact
     from ..runtime.calibration import calibrate as fit
+    from ..runtime.calibration import short_of_references
     from ..texts import iter_texts
     from .console import progress_bar, results
 
@@ -37,5 +39,11 @@ def calibrate(
     console.print(f"[green]✓[/] {artifact} is calibrated on {guard.calibration.texts} clean texts", soft_wrap=True)
     for name, fitted in guard.calibration.gates.items():
         console.print(f"  gate {name}: threshold {fitted.threshold:.4g} at percentile {fitted.percentile:g}")
-    if guard.calibration.references:
+    if guard.graph.preset == "tokenward":
         console.print(f"  {len(guard.calibration.references)} reference texts for transplants")
+        for label, count in short_of_references(guard.calibration.references, load_artifact(artifact).labels).items():
+            console.print(
+                f"[yellow]  class '{label}' has {count} references of other classes and needs 8: suspects there get "
+                "the flip test; give more clean texts of the other classes[/]",
+                soft_wrap=True,
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def test_thresholds_are_stored_in_the_artifact(
     calibration = load_artifact(artifact).guard.calibration
     assert calibration is not None
     assert (calibration.texts, calibration.gates["class_token"].percentile) == (150, 80.0)
+
+
+def test_a_class_without_enough_references_is_named(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path
+) -> None:
+    bad, good = clean_texts[::2], clean_texts[1:6:2]
+    (tmp_path / "clean.txt").write_text("\n".join([*bad, *good]))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt")
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"class 'bad' has [0-3] references of other classes and needs 8", outcome.out)
+    assert "class 'good'" not in outcome.out
 
 
 @pytest.mark.parametrize(
