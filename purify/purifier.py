@@ -62,7 +62,7 @@ class Run:
         )
 
 
-# A backdoor survives the rate at which a model is ordinarily trained: these are three times as high.
+# A backdoor survives the rate at which MiniLM is ordinarily trained, 1e-4 (figures: mbtsad).
 PURIFYING = TrainingSettings(epochs=2, learning_rate=3e-4)
 
 
@@ -70,7 +70,7 @@ PURIFYING = TrainingSettings(epochs=2, learning_rate=3e-4)
 class Purifier(ABC):
     """A way to clean a model; its fields are its settings, ``training`` those of the last fine-tuning.
 
-    The default rate suits the bundled MiniLM; larger encoders want 6e-5 to 1.5e-4.
+    The default rate suits the bundled MiniLM; larger encoders want a lower one, as they do in training.
     """
 
     training: TrainingSettings = PURIFYING

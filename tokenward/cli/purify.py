@@ -48,7 +48,7 @@ def purify(
     batch_size: BatchSizeOption = 32,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Peak learning rate. Default: the method's own, which suits MiniLM; halve it for BERT."),
+        typer.Option(help="Peak learning rate. Default: the method's own, for MiniLM; larger encoders want less."),
     ] = None,
     max_length: MaxLengthOption = 128,
     seed: SeedOption = 0,
