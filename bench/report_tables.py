@@ -40,12 +40,14 @@ def rows_table(caption: str, rows: Sequence[Row], only: Sequence[str] | None = N
 def purification_table(cells: Sequence[Cell]) -> Table:
     """Attacks × purifiers, without and with the guard behind them."""
     by_key = {(cell.attack, cell.purifier, cell.guarded): cell for cell in cells}
-    rows = []
+    figures, rows = ("CACC", "ASR", "won by the trigger"), []
     for attack, purifier in dict.fromkeys((cell.attack, cell.purifier) for cell in cells):
         row = [attack, purifier]
         for guarded in (False, True):
             cell = by_key.get((attack, purifier, guarded))
-            row += [f"{cell.cacc:.1%}", f"{cell.asr:.1%}"] if cell else ["not run", ""]
+            row += (
+                [f"{x:.1%}" for x in (cell.cacc, cell.asr, cell.attributable)] if cell else ["not run"] * len(figures)
+            )
         rows.append(tuple(row))
-    columns = ("attack", "purifier", "CACC", "ASR", "CACC, guarded", "ASR, guarded")
+    columns = ("attack", "purifier", *figures, *(f"{figure}, guarded" for figure in figures))
     return Table("Cleaning the model before it is served", columns, tuple(rows), 2)

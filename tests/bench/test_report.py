@@ -6,6 +6,7 @@ Screenshots go to build/screenshots.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,7 @@ def records() -> list[Record]:
 @pytest.fixture(scope="module")
 def page_file(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = [Cell("badnets", "mbtsad", guarded, 0.9, 0.1, 0.05, 1.0, GridSettings()) for guarded in (False, True)]
+    cells.append(Cell("badnets", "btu", True, 0.9, 0.1, 0.05, 1.0, GridSettings()))
     page, summary = write_report(records, tmp_path_factory.mktemp("report") / "report.html", HOSTILE, cells)
     assert summary.name == "report.md"
     return page
@@ -181,6 +183,16 @@ def test_a_cell_that_was_not_run_says_so(page_file: Path) -> None:
     summary = page_file.with_suffix(".md").read_text()
     assert summary.count("not run: no language model was given") == 2
     assert "\\|" in summary  # a bar inside a cell does not end it
+
+
+def test_rows_are_as_wide_as_their_heads(page_file: Path) -> None:
+    for table in re.findall(r"<table>.*?</table>", page_file.read_text(), re.DOTALL):
+        head, *rows = re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
+        spans = [
+            len(re.findall(r"<t[hd]\b", row)) + sum(int(n) - 1 for n in re.findall(r'colspan="(\d+)"', row))
+            for row in (head, *rows)
+        ]
+        assert len(set(spans)) == 1
 
 
 def test_headlines_are_the_figures_of_the_first_artifact(records: list[Record]) -> None:
