@@ -21,7 +21,8 @@ DOCUMENTS = sorted(
 FIGURE = re.compile(r"\d\s?%|×\s?\d|\d\s?×|\d\s?texts/s")
 COMMAND = re.compile(r"(?:`|\$ )(?:tokenward|make|python -m tokenward)[ .]")
 NEAR = 2  # blocks
-UsageError: Any = typer.BadParameter.__bases__[0]  # typer exports no name for it
+UsageError: Any = typer.BadParameter.__bases__[0]  # typer exports no names for these two
+NEEDED = "MissingParameter"
 
 
 def read(name: str) -> str:
@@ -70,6 +71,8 @@ def test_every_command_parses(name: str) -> None:
         try:
             parse(line)
         except UsageError as error:
+            if type(error).__name__ == NEEDED and f"$ {line}" not in read(name):
+                continue  # prose may name an option without all that the command needs
             pytest.fail(f"{name}: {line}: {error.format_message()}")
 
 
