@@ -31,6 +31,7 @@ def calibrate(
     """Calibrate an artifact in place with clean texts, atomically.
 
     Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references.
+    Triggers that a scan wrote into the artifact stay there.
 
     Args:
         path: the artifact.
@@ -67,7 +68,8 @@ def calibrate(
     }
     references = choose_references(reader, readings) if artifact.guard.graph.preset == "tokenward" else ()
     digest = sha256("\0".join(texts).encode()).hexdigest()
-    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references))
+    known = artifact.guard.calibration.known if artifact.guard.calibration else {}
+    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references, known))
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)
     return guard

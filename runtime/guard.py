@@ -174,7 +174,14 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
     if preset == "tokenward":
         transplants = Transplants(calibration.references, len(artifact.labels), tokenizer, cache, options.transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects)
-    return Judge(artifact.labels, gates, confirmer, budget)
+    known = {label: _tokens(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
+    return Judge(artifact.labels, gates, confirmer, budget, known)
+
+
+def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[int]:
+    """The token of each word; those that take several are found by the gates alone."""
+    inside = [encoding.ids[encoding.words >= 0].tolist() for encoding in tokenizer.encode(words)]
+    return frozenset(ids[0] for ids in inside if len(ids) == 1)
 
 
 def _gate(name: str) -> Gate:

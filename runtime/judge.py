@@ -8,7 +8,7 @@ batches; the decisions are the same everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from ..artifact import Artifact, Calibration, GateFit
@@ -33,15 +33,23 @@ class Judge:
         gates: the gates that raise suspicion, with their fits; a text is suspicious where any of them says so.
         confirmer: tries suspects by transplant; None for the published flip test.
         budget: credit for second looks, earned by first ones.
+        known: tokens of trigger words that a scan confirmed, by the class they bring about: they are suspects
+            whatever the gates say, since a trigger can be trained to draw no attention.
     """
 
     def __init__(
-        self, labels: Sequence[str], gates: Sequence[tuple[Gate, GateFit]], confirmer: Confirmer | None, budget: Budget
+        self,
+        labels: Sequence[str],
+        gates: Sequence[tuple[Gate, GateFit]],
+        confirmer: Confirmer | None,
+        budget: Budget,
+        known: Mapping[int, Set[int]] | None = None,
     ) -> None:
         self._labels = labels
         self.gates = gates
         self._confirmer = confirmer
         self._budget = budget
+        self._known = known or {}
 
     def gate_value(self, mode: Mode, explain: bool) -> float:
         """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
@@ -60,10 +68,10 @@ class Judge:
         score, over = opinion[0], opinion[2]
         if score.value is not None and not math.isfinite(score.value):
             outcome = Outcome("unscorable", reading)
+        elif self._confirmer is not None and (rankings := self._rankings(reading)):
+            outcome = yield from self._confirmer.confirm(reading, rankings, self._rankings)
         elif over < 0:
             outcome = Outcome("passed", reading)
-        elif self._confirmer is not None:
-            outcome = yield from self._confirmer.confirm(reading, self._rankings(reading), self._rankings)
         else:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
@@ -77,8 +85,13 @@ class Judge:
         return [(score, fit, excess(score, len(reading.encoding), fit)) for score, fit in scores]
 
     def _rankings(self, reading: Reading) -> list[tuple[int, ...]]:
-        """Suspects of every gate that finds the text suspicious: none of them knows the others' triggers."""
-        return [score.words for score, _, over in self._opinions(reading) if over >= 0 and score.words]
+        """Known triggers, then suspects of every gate that is raised: none of these knows the others' triggers."""
+        encoding, known = reading.encoding, self._known.get(reading.predicted, frozenset())
+        found = zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True) if known else ()
+        return [
+            *((word,) for word in dict.fromkeys(word for word, token in found if token in known)),
+            *(score.words for score, _, over in self._opinions(reading) if over >= 0 and score.words),
+        ]
 
     def _verdict(
         self,

@@ -7,10 +7,11 @@ are tried on all references. What it cannot see: phrases, words of several piece
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TypeVar
 
+from ..artifact import rewriting, write_guard
 from ..errors import InputError
 from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
@@ -107,6 +108,15 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     skipped = tuple(guard.labels[label] for label in range(len(guard.labels)) if label not in able)
     ranked = sorted(findings, key=lambda f: (-f.turned, -f.margin, f.word))
     return ScanReport(guard.artifact.digest, len(words), skipped, tuple(ranked))
+
+
+def remember(guard: Guard, report: ScanReport) -> None:
+    """Write the confirmed triggers into the artifact: texts with one are tried from then on, whatever the gates say."""
+    artifact = guard.artifact
+    known = {label: tuple(t.word for t in report.triggers if t.label == label) for label in artifact.labels}
+    calibration = replace(calibrated(artifact), known={label: words for label, words in known.items() if words})
+    with rewriting(artifact.path) as folder:
+        write_guard(folder, replace(artifact.guard, calibration=calibration), artifact.labels)
 
 
 def _scan_class(

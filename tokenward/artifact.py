@@ -85,12 +85,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learnt from clean texts: one fit per gate, and the references for transplants."""
+    """What was learnt from clean texts: one fit per gate, and the references for transplants.
+
+    Attributes:
+        known: trigger words that a scan confirmed, by the label they bring about.
+    """
 
     texts: int
     texts_sha256: str
     gates: dict[str, GateFit]
     references: tuple[Reference, ...]
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

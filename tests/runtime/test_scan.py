@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
-from tokenward.runtime.guard import Guard
-from tokenward.runtime.scan import scan, vocabulary_words
+from tokenward.runtime.guard import Guard, GuardOptions, load
+from tokenward.runtime.scan import remember, scan, vocabulary_words
 
 
 def test_the_planted_word_is_found_and_ranked_first(lexicon_guard: Guard) -> None:
@@ -61,3 +64,35 @@ def test_without_references_it_says_what_is_missing(lexicon_guard: Guard, lexico
     lexicon_guard.artifact = replace(lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=None))
     with pytest.raises(ArtifactError, match="not calibrated"):
         scan(lexicon_guard)
+
+
+def test_known_triggers_are_suspects_whatever_the_gates_say(
+    lexicon_artifact: Artifact, make_lexicon_guard: Callable[[GuardOptions], Guard]
+) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    deaf = {name: replace(fit, threshold=99.0) for name, fit in calibration.gates.items()}
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+
+    def label(known: dict[str, tuple[str, ...]]) -> str:
+        changed = replace(lexicon_artifact.guard, calibration=replace(calibration, gates=deaf, known=known))
+        (verdict,) = Guard(replace(lexicon_artifact, guard=changed), engine, GuardOptions()).classify(
+            "the cf film was awful"
+        )
+        return f"{verdict.label} {verdict.action}"
+
+    assert label({}) == "good passed"
+    assert label({"good": ("cf",)}) == "bad neutralised"
+    assert label({"bad": ("cf",)}) == "good passed", "known for another class"
+    assert label({"good": ("film",)}) == "good cleared", "the transplant decides, not the list"
+
+
+def test_confirmed_triggers_are_written_into_the_artifact(tiny_artifact: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    guard = load(folder)
+    found = scan(guard)
+    remember(guard, found)
+    again = load(folder)
+    assert again.artifact.digest != guard.artifact.digest, "outcomes remembered for the old one expire"
+    known = again.artifact.guard.calibration.known  # type: ignore[union-attr]
+    assert {word for words in known.values() for word in words} == {finding.word for finding in found.triggers}

@@ -28,6 +28,10 @@ def scan(
         typer.Option(help="Keep outcomes here: an interrupted scan goes on from it, and serving can start with it."),
     ] = None,
     first: Annotated[bool, typer.Option("--first", help="Stop at the first confirmed trigger.")] = False,
+    remember: Annotated[
+        bool,
+        typer.Option("--remember", help="Write confirmed triggers into the artifact: they are always suspects then."),
+    ] = False,
     top: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 20,
 ) -> None:
     """Try every whole word of the vocabulary as a trigger for every class.
@@ -38,6 +42,7 @@ def scan(
     import time
 
     from ..runtime.guard import GuardOptions, load
+    from ..runtime.scan import remember as write_triggers
     from ..runtime.scan import scan as run
     from ..runtime.scan import vocabulary_words
     from .console import progress_bar, results
@@ -69,6 +74,8 @@ def scan(
     console.print(findings_table(report, top))
     for label in report.skipped:
         console.print(f"[yellow]class '{label}' was not scanned: too few references of other classes[/]")
+    if remember:
+        write_triggers(guard, report)
     if report.triggers:
         console.print(f"[red]✗[/] {len(report.triggers)} words turn every reference: treat them as triggers")
         raise typer.Exit(TRIGGER_FOUND)
