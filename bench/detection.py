@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,13 @@ class Detection:
         self.failed: dict[Key, str] = {}
         self._corpus, self._settings, self._watch, self._tell = corpus, settings, watch, tell
 
-    def run(self, attacks: Sequence[str], seeds: Sequence[int], defences: Sequence[str]) -> Iterator[Cell]:
+    def run(
+        self, attacks: Sequence[str], seeds: Sequence[int], defences: Sequence[str], finished: bool = False
+    ) -> Iterator[Cell]:
         """Yield every cell, the finished ones from their files; what cannot be run is told and left out.
+
+        Args:
+            finished: run nothing, and yield the finished ones only.
 
         Raises:
             InputError: an unknown attack or defence, before anything is run.
@@ -126,26 +132,27 @@ class Detection:
             for name in wanted:
                 if name not in known:
                     raise InputError(f"no {kind} '{name}': choose from {', '.join(known)}")
-        for seed in seeds:
-            for attack in attacks:
-                for defence in defences:
-                    try:
-                        yield self._cell(attack, seed, defence)
-                    except TokenwardError as error:
-                        self.failed[attack, seed, defence] = str(error)
-                        self._tell(f"{attack}, seed {seed}, {defence}: not run: {error}")
+        for seed, attack, defence in product(seeds, attacks, defences):
+            file = self.folder / "cells" / f"{attack}.{seed}.{defence.replace(' ', '-')}.json"
+            try:
+                if file.exists():
+                    yield from_json(Cell, json.loads(file.read_text(encoding="utf-8")), file.name)
+                elif finished:
+                    self.failed[attack, seed, defence] = "not run yet"
+                else:
+                    cell = self._cell(attack, seed, defence)
+                    replace_text(file, json.dumps(to_json(cell), indent=2, ensure_ascii=False) + "\n")
+                    yield cell
+            except TokenwardError as error:
+                self.failed[attack, seed, defence] = str(error)
+                self._tell(f"{attack}, seed {seed}, {defence}: not run: {error}")
 
     def _cell(self, attack: str, seed: int, defence: str) -> Cell:
-        file = self.folder / "cells" / f"{attack}.{seed}.{defence.replace(' ', '-')}.json"
-        if file.exists():
-            return from_json(Cell, json.loads(file.read_text(encoding="utf-8")), file.name)
         model = self._planted(attack, seed)
         self._tell(f"{attack}, seed {seed}: {defence} ...")
         start = time.monotonic()
         manifest = load_manifest(model)
-        cell = self._measure(attack, defence, manifest, self._artifact(model, DEFENCES[defence].preset), start)
-        replace_text(file, json.dumps(to_json(cell), indent=2, ensure_ascii=False) + "\n")
-        return cell
+        return self._measure(attack, defence, manifest, self._artifact(model, DEFENCES[defence].preset), start)
 
     def _measure(self, attack: str, defence: str, manifest: AttackManifest, artifact: Path, start: float) -> Cell:
         calibrate(artifact, self._corpus.clean.texts)

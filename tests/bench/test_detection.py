@@ -85,6 +85,11 @@ def test_cells_are_run_once_and_what_fails_is_said(
     assert text.count("| ep | 0 | not run") == 2
     assert f"| badnets-1 | 0 | {first.trigger[0]} |" in text
 
+    reporting = grid()
+    assert list(reporting.run(["badnets-1", "ep"], [0], ["late"], finished=True)) == [cells[1]]
+    assert reporting.failed == {("ep", 0, "late"): "not run yet"}
+    assert stages == []
+
     with pytest.raises(InputError, match="no attack 'magic'"):
         list(grid().run(["magic"], [0], ["late"]))
 

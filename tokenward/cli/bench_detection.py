@@ -37,6 +37,7 @@ def detection(
     model: ModelOption = "minilm",
     epochs: Annotated[int, typer.Option(help="Passes over the training texts.")] = 3,
     max_length: MaxLengthOption = 64,
+    finished: Annotated[bool, typer.Option("--finished", help="Run nothing; report what is finished.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Plant backdoors with triggers drawn by a seed and measure every defence; stopped, it goes on where it was."""
@@ -61,7 +62,7 @@ def detection(
     cells = []
     with ProgressBars(notes()) as bars:
         grid = Detection(corpus, settings, work, bars, notes().print)
-        for cell in grid.run(attacks, seeds, defences):
+        for cell in grid.run(attacks, seeds, defences, finished):
             cells.append(cell)
             replace_text(out, markdown(cells, attacks, seeds, defences))
     results().print(markdown(cells, attacks, seeds, defences), soft_wrap=True)

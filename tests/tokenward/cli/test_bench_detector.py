@@ -1,0 +1,54 @@
+"""`tokenward bench flood`, `sensitivity` and `detection` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tokenward.attacks.manifest import AttackManifest
+from tokenward.attacks.trigger import Trigger
+
+from .conftest import Run
+
+
+@pytest.fixture
+def texts(clean_texts: list[str], tmp_path: Path) -> Path:
+    file = tmp_path / "texts.tsv"
+    rows = [f"{text}\t{('bad', 'good')[number % 2]}" for number, text in enumerate(clean_texts)]
+    file.write_text("\n".join(["text\tlabel", *rows]))
+    return file
+
+
+def test_flood_prints_and_records(run: Run, tiny_artifact: Path, texts: Path, tmp_path: Path) -> None:
+    outcome = run(
+        "bench", "flood", tiny_artifact, "--texts", texts, "--requests", 500, "--burst", 50, "--limit", 20,
+        "--json", tmp_path / "flood.json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "of 500 requests" in outcome.out
+    (row,) = json.loads((tmp_path / "flood.json").read_text())["rows"]
+    assert row["metrics"]["fallbacks"]["value"] > 0
+
+
+def test_sensitivity_prints_and_records(run: Run, tiny_artifact: Path, texts: Path, tmp_path: Path) -> None:
+    manifest = AttackManifest("badnets", Trigger(("cf",)), 1, "good", 0.1, 0)
+    (tmp_path / "attack.json").write_text(manifest.to_json())
+    outcome = run(
+        "bench", "sensitivity", tiny_artifact, "--attack", tmp_path / "attack.json", "--clean", texts, "--test", texts,
+        "--limit", 10, "--json", tmp_path / "sensitivity.json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "percentile" in outcome.out
+    assert len(json.loads((tmp_path / "sensitivity.json").read_text())["rows"]) > 30
+    assert run("bench", "sensitivity", tiny_artifact, tiny_artifact, "--attack", tmp_path, "--clean", texts, "--test",
+               texts).code == 2  # fmt: skip
+
+
+def test_detection_names_what_it_does_not_know(run: Run, texts: Path, tmp_path: Path) -> None:
+    given = ["--train", texts, "--clean", texts, "--test", texts, "--out", tmp_path / "out.md", "--work", tmp_path]
+    outcome = run("bench", "detection", *given, "--attack", "magic")
+    assert outcome.code == 2
+    assert "no attack 'magic'" in outcome.err
+    assert run("bench", "detection", *given[2:]).code == 2
