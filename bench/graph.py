@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def measure_graphs(
     rows: list[GraphRow] = []
     for work in workloads:
         systems = [
-            System(PLAIN, lambda work=work: plain.run(work.batches)),
-            System(NARROWED, lambda work=work: narrowed.run(work.batches)),
+            System(PLAIN, partial(plain.run, work.batches)),
+            System(NARROWED, partial(narrowed.run, work.batches)),
         ]
         skipped: dict[str, float] = {}
         for variant in subject.variants:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import Artifact
-from ..errors import InputError
+from ..errors import EngineError, InputError, require
 from ..export.forward import load_source
 from ..export.ground_truth import AutogradTruth
 from ..kernels import reference
@@ -147,10 +147,11 @@ def open_anywhere(
         return OnnxEngine(artifact.model_path)
     import torch
 
-    from ..kernels.launch import launch_on
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    launch_on(torch.device(device))
+    if device == "cpu" and not require("triton", "kernels").knobs.runtime.interpret:
+        raise EngineError(
+            f"'{name}' finds no NVIDIA GPU: set TRITON_INTERPRET=1 to have its kernels interpreted, slowly"
+        )
     if name == "onnx-cuda":
         from ..runtime.engine_onnx_cuda import OnnxCudaEngine
 

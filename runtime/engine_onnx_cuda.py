@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch.utils.dlpack import from_dlpack
 
 from ..artifact import Artifact
 from ..errors import EngineError, require
@@ -79,7 +80,7 @@ class OnnxCudaEngine:
             binding.bind_output(name, self._device.type, self._device.index or 0)
         self._session.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        found = dict(zip(_FROM_GRAPH, map(torch.from_dlpack, binding.get_outputs()), strict=True))
+        found = dict(zip(_FROM_GRAPH, map(from_dlpack, binding.get_outputs()), strict=True))
         return {**found, "scored": found["scored"].view(torch.bool)}  # ONNX Runtime hands truth values over as bytes
 
     def _scored(self, batch: Batch, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -66,6 +66,8 @@ def graph(
     with TemporaryDirectory() as folder:
         if (source / "guard.json").is_file():
             checkpoint = model or source
+            if not any(checkpoint.glob("*.safetensors")):
+                raise InputError("the artifact does not include its weights: name the checkpoint with --model")
             subject = of_artifact(load_artifact(source), checkpoint, Path(folder))
         else:
             checkpoint = source
