@@ -92,6 +92,12 @@ class Transplants:
         (margins,) = yield from self.measure([span.text], label, settings.references)
         return Trial(span, margins, sum(m > 0 for m in margins) >= settings.enough)
 
+    def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
+        """Whether the strongest of a text's words, all at once, turn the first reference; asks once at most."""
+        span = span_of(self._tokenizer, reading, words[: self.settings.together])
+        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
+        return margins[0] > 0
+
     def try_together(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
         """Find words among the strongest that act together only, and try those; ``enough`` references must turn.
 
@@ -108,8 +114,12 @@ class Transplants:
             return Trial(spans[0], margins, False)
         lesser = yield from self.measure([span.text for span in spans[1:]], label, 1)
         without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
-        needed = max(sum(margin <= 0 for margin, _ in without), 2)
-        span = span_of(self._tokenizer, reading, [word for _, word in without[:needed]])
+        needed = sum(margin <= 0 for margin, _ in without)
+        if needed == 1:
+            alone = yield from self.try_word(reading, without[0][1])
+            if alone.confirmed:
+                return alone
+        span = span_of(self._tokenizer, reading, [word for _, word in without[: max(needed, 2)]])
         (margins,) = yield from self.measure([span.text], label, settings.probes)
         if sum(margin <= 0 for margin in margins) <= settings.references - enough:
             (margins,) = yield from self.measure([span.text], label, settings.references)
@@ -157,8 +167,9 @@ def transplant(reference: str, span: str, label: int) -> str:
 
 
 def _margin(reading: Reading, label: int) -> float:
+    """How far ``label`` leads; rounded, so that a tie is one whatever batch the text was read in."""
     others = [float(z) for c, z in enumerate(reading.logits) if c != label]
-    return float(reading.logits[label]) - max(others)
+    return round(float(reading.logits[label]) - max(others), 3)
 
 
 def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
