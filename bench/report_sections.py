@@ -55,9 +55,10 @@ def headlines(records: Sequence[Record]) -> list[Headline]:
         row = next(row for row in guarded if row.labels["attack"] == attack)
         asr, bare = row.metrics["asr"], _undefended(quality, attack, "asr")
         figure = f"{_percent(bare)} → {_percent(asr)}" if bare else _percent(asr)
-        found.append(
-            Headline(f"{attack}: texts that the trigger turns", figure, f"{row.labels['defence']}: {written(asr)}")
-        )
+        floor = row.metrics.get("floor") or _undefended(quality, attack, "floor")
+        errors = f"; {_percent(floor)} of them without the trigger" if floor else ""
+        detail = f"{row.labels['defence']}: {written(asr)}{errors}"
+        found.append(Headline(f"{attack}: texts with the attacker's answer", figure, detail))
     if guarded:
         row = guarded[0]
         cacc, bare = row.metrics["cacc"], _undefended(quality, row.labels["attack"], "cacc")
