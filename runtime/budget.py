@@ -13,7 +13,7 @@ class Budget:
         burst: most credit that is kept, and what there is at the start (a cold cache needs it).
     """
 
-    def __init__(self, share: float = 0.25, burst: int = 200_000) -> None:
+    def __init__(self, share: float = 1.0, burst: int = 200_000) -> None:
         self.share = share
         self.burst = float(burst)
         self._credit = float(burst)

@@ -14,6 +14,7 @@ from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
 from .guard import tokenizer_of
 from .reading import Reader, Reading
+from .screening import sure_margins
 from .transplant import TransplantSettings
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
@@ -66,10 +67,12 @@ def calibrate(
         for name, gate in GATES.items()
         if gate.needs in outputs
     }
-    references = choose_references(reader, readings) if artifact.guard.graph.preset == "tokenward" else ()
+    by_transplant = artifact.guard.graph.preset == "tokenward"
+    references = choose_references(reader, readings) if by_transplant else ()
+    sure = sure_margins(readings, len(artifact.labels)) if by_transplant else ()
     digest = sha256("\0".join(texts).encode()).hexdigest()
     known = artifact.guard.calibration.known if artifact.guard.calibration else {}
-    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references, known))
+    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references, known, sure))
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)
     return guard

@@ -17,6 +17,7 @@ from .engines import EngineName, open_engine
 from .gates import GATES, Gate
 from .judge import Judge, calibrated, drive
 from .reading import Reader
+from .screening import Screen
 from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants, TransplantSettings
 from .verdict import MODES, Mode, Verdict
@@ -33,6 +34,7 @@ class GuardOptions:
         budget_share, budget_burst: see :class:`Budget`.
         cache_capacity: outcomes of transplants that are remembered.
         transplants: how hard a suspect is tried.
+        screening: try the strongest words of texts that no gate raises, where the model is very sure of them.
         threads: threads of the engine; 0 takes one per core.
         token_budget: padded tokens in one micro-batch.
     """
@@ -40,10 +42,11 @@ class GuardOptions:
     gates: tuple[str, ...] = ()
     suspects: int = 1
     fallback: Fallback = "repair"
-    budget_share: float = 0.25
+    budget_share: float = 1.0
     budget_burst: int = 200_000
     cache_capacity: int = 50_000
     transplants: TransplantSettings = field(default_factory=TransplantSettings)
+    screening: bool = True
     threads: int = 0
     token_budget: int = 1024
 
@@ -170,12 +173,14 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
     names = options.gates or (("class_token",) if preset == "tokenward" else ("anomaly",))
     gates = [(_gate(name), _fit(name, calibration.gates)) for name in names]
     budget = Budget(options.budget_share, options.budget_burst)
-    confirmer = None
+    confirmer = screen = None
     if preset == "tokenward":
         transplants = Transplants(calibration.references, len(artifact.labels), tokenizer, cache, options.transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects)
+        if options.screening and calibration.sure:
+            screen = Screen(calibration.sure, transplants, budget)
     known = {label: _tokens(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
-    return Judge(artifact.labels, gates, confirmer, budget, known)
+    return Judge(artifact.labels, gates, confirmer, budget, known, screen)
 
 
 def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[int]:

@@ -18,6 +18,7 @@ from .confirmation import Confirmer, Outcome, flip
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .gates import AnomalyGate, Gate, Score, excess
 from .reading import PER_TOKEN, Asking, Reading
+from .screening import Screen
 from .spans import Offsets
 from .verdict import Mode, TokenScore, Verdict
 
@@ -35,6 +36,7 @@ class Judge:
         budget: credit for second looks, earned by first ones.
         known: tokens of trigger words that a scan confirmed, by the class they bring about: they are suspects
             whatever the gates say, since a trigger can be trained to draw no attention.
+        screen: looks at texts that neither raises; None leaves them alone.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Judge:
         confirmer: Confirmer | None,
         budget: Budget,
         known: Mapping[int, Set[int]] | None = None,
+        screen: Screen | None = None,
     ) -> None:
         self._labels = labels
         self.gates = gates
         self._confirmer = confirmer
         self._budget = budget
         self._known = known or {}
+        self._screen = screen
 
     def gate_value(self, mode: Mode, explain: bool) -> float:
         """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
@@ -71,10 +75,20 @@ class Judge:
         elif self._confirmer is not None and (rankings := self._rankings(reading)):
             outcome = yield from self._confirmer.confirm(reading, rankings, self._rankings)
         elif over < 0:
-            outcome = Outcome("passed", reading)
+            outcome = yield from self._screened(reading)
         else:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
+
+    def _screened(self, reading: Reading) -> Asking[Outcome]:
+        """A text that nothing has raised passes, unless screening finds it suspicious."""
+        screen = self._screen
+        if screen is None or self._confirmer is None or not screen.due(reading):
+            return Outcome("passed", reading)
+        suspicious = yield from screen.suspicious(reading)
+        if not suspicious:
+            return Outcome("passed", reading, fallback=suspicious is None)
+        return (yield from self._confirmer.confirm(reading, [screen.ranking(reading)], lambda r: [screen.ranking(r)]))
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""

@@ -52,6 +52,7 @@ class ServeSettings(BaseSettings):
     fallback: Fallback = Field(GuardOptions.fallback, description="When the budget for second looks is spent.")
     budget_share: float = Field(GuardOptions.budget_share, ge=0, description="Second-look tokens per token served.")
     budget_burst: int = Field(GuardOptions.budget_burst, ge=0, description="Most second-look tokens saved up.")
+    screening: bool = Field(GuardOptions.screening, description="Try words of texts the model is very sure of, too.")
     cache_capacity: int = Field(GuardOptions.cache_capacity, ge=0, description="Outcomes of transplants remembered.")
     cache_file: Path | None = Field(None, description="Keep those outcomes in this file between runs.")
 
@@ -105,6 +106,7 @@ class ServeSettings(BaseSettings):
             budget_share=self.budget_share,
             budget_burst=self.budget_burst,
             cache_capacity=self.cache_capacity,
+            screening=self.screening,
             threads=self.threads or self.batching_options().threads(),
             token_budget=self.token_budget,
         )

@@ -89,6 +89,7 @@ class Calibration:
 
     Attributes:
         known: trigger words that a scan confirmed, by the label they bring about.
+        sure: for each class, the margin from which on a text is screened; empty where none is.
     """
 
     texts: int
@@ -96,6 +97,7 @@ class Calibration:
     gates: dict[str, GateFit]
     references: tuple[Reference, ...]
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sure: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

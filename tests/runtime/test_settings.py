@@ -47,12 +47,14 @@ def test_every_setting_can_be_given_every_way(tmp_path, monkeypatch):
         "port": 81,
         "lock_mode": True,
         "audit_hash": True,
+        "screening": False,
     }
     for name, field in ServeSettings.model_fields.items():
         if name not in ("artifact", "config"):
             samples.setdefault(name, f"{name}.x" if "Path" in str(field.annotation) else 7)
     samples |= {"audit_max_bytes": 7000}
     flags = [f"--{n.replace('_', '-')}" + ("" if v is True else f"={v}") for n, v in samples.items()]
+    flags[flags.index("--screening=False")] = "--no-screening"
     by_option = load_settings(["artifact", *flags])
     file = tmp_path / "serve.yaml"
     file.write_text("artifact: artifact\n" + "".join(f"{n}: {str(v).lower()}\n" for n, v in samples.items()))

@@ -1,0 +1,76 @@
+"""Screening: the strongest words of a text that no gate raises are tried all at once, where the model is very sure.
+
+A trigger need not draw attention: one that lives in a single row of the embeddings (EP) or in the first layers (LWP)
+draws no more than an ordinary word, and no threshold tells its texts from clean ones. But it has to outweigh whatever
+else a text says, so the model is as sure of its texts as of the surer half of clean ones, and the trigger is among
+their strongest words. One transplant of all of them tells most of the clean ones apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .budget import Budget
+from .gates import ClassTokenGate
+from .reading import Asking, Reading
+from .transplant import Transplants
+
+PERCENTILE = 50.0  # of clean margins; 75 halves the cost, and misses 10 % more of the texts of an EP backdoor
+
+
+def margin(reading: Reading) -> float:
+    """How sure the model is: its best logit minus the next."""
+    runner_up, best = np.sort(reading.logits)[-2:]
+    return float(best - runner_up)
+
+
+def sure_margins(readings: Sequence[Reading], classes: int) -> tuple[float, ...]:
+    """For each class, the margin that ``PERCENTILE`` of the clean texts answered with it stay under.
+
+    0 for a class that no clean text is answered with: then every such answer is screened.
+    """
+    by_class = [[margin(reading) for reading in readings if reading.predicted == label] for label in range(classes)]
+    return tuple(float(np.percentile(margins, PERCENTILE)) if margins else 0.0 for margins in by_class)
+
+
+class Screen:
+    """Screens texts of one artifact.
+
+    Args:
+        margins: what :func:`sure_margins` gave.
+        transplants, budget: of the artifact.
+    """
+
+    def __init__(self, margins: Sequence[float], transplants: Transplants, budget: Budget) -> None:
+        self._margins = margins
+        self._transplants = transplants
+        self._budget = budget
+        self._gate = ClassTokenGate()
+
+    def due(self, reading: Reading) -> bool:
+        """Whether the model is sure enough of a text, which has words and a class that they can be tried for."""
+        label = reading.predicted
+        sure = margin(reading) >= self._margins[label] and self._transplants.can_try(label)
+        return sure and bool(self.ranking(reading))
+
+    def ranking(self, reading: Reading) -> tuple[int, ...]:
+        """Words, strongest first."""
+        return self._gate.score(reading).words
+
+    def suspicious(self, reading: Reading) -> Asking[bool | None]:
+        """Whether the strongest words turn a reference; None where the budget is spent and it was not tried."""
+        steps = self._transplants.turns(reading, self.ranking(reading))
+        try:
+            asked = next(steps)
+            if self._budget.spent:
+                steps.close()
+                return None
+            answer = yield asked
+            self._budget.spend(sum(len(reading.encoding) for reading in answer))
+            steps.send(answer)
+        except StopIteration as stop:
+            turned: bool = stop.value
+            return turned
+        raise AssertionError("one transplant is all that screening asks for")
