@@ -18,8 +18,9 @@ from .tally import Tally
 
 BATCHES = (1, 32)
 LONGEST = 20.0  # seconds: a system that needs more for one call is not run at that batch size
+_GAIN = 4  # how much quicker a text may be in a batch than alone: what cannot keep LONGEST even so is not tried
 _CALLS_FOR_P95 = 20
-_BLOCKS_FOR_MEMORY = 4
+_BLOCKS_FOR_MEMORY = 2
 _LATENCIES_KEPT = 400
 
 Block = Sequence[str]
@@ -32,7 +33,8 @@ class _Cell:
     Attributes:
         blocks: the calls that one run makes; slow systems make fewer of the same.
         rounds: seconds of every call, run by run, warm-up first.
-        work: passes over all runs.
+        needed: seconds of one call, before the rounds.
+        work: passes of the last run.
     """
 
     system: str
@@ -40,6 +42,7 @@ class _Cell:
     batch: int
     blocks: Sequence[Block]
     rounds: list[list[float]] = field(default_factory=list)
+    needed: float = 0.0
     work: Tally = field(default_factory=Tally)
     not_run: str | None = None
 
@@ -92,7 +95,10 @@ def measure_overhead(
     for name in systems.names:
         progress(f"preparing {name}")
         contestant = systems.build(name)
-        cells += [_cell(name, contestant, texts, batch, seconds) for batch in BATCHES]
+        alone = None
+        for batch in BATCHES:
+            cells.append(_cell(name, contestant, texts, batch, seconds, alone))
+            alone = cells[-1].needed / batch
     running = [cell for cell in cells if cell.not_run is None]
     alternate([System(c.name, c.run, c.contestant.prepare) for c in running], rounds, seed, progress=progress)
     bare = {cell.batch: cell for cell in cells if cell.contestant.labels == {"defence": BARE, "mode": BEST}}
@@ -109,19 +115,24 @@ def steps(setup: Setup, rounds: int) -> int:
     return len(Systems(setup).names) * (2 + len(BATCHES) * (rounds + 1))
 
 
-def _cell(name: str, contestant: Contestant, texts: Sequence[str], batch: int, seconds: float) -> _Cell:
-    """A cell with as many calls as fit, found by making one or two."""
+def _cell(
+    name: str, contestant: Contestant, texts: Sequence[str], batch: int, seconds: float, alone: float | None
+) -> _Cell:
+    """A cell with as many calls as fit, found by making one or two; ``alone``: seconds of a text in a smaller call."""
     blocks = [texts[start : start + batch] for start in range(0, len(texts), batch)]
     cell = _Cell(name, contestant, batch, blocks[:1])
+    if alone is not None and alone * batch > _GAIN * LONGEST:
+        cell.not_run = f"a text alone takes {alone:.1f} s: a call would take more than the {LONGEST:.0f} s it may take"
+        return cell
     contestant.prepare()
     cell.run()
     if cell.rounds[0][0] < LONGEST / 4:
         cell.run()  # the first call of a session also allocates
-    (needed,) = cell.rounds.pop()
+    (cell.needed,) = cell.rounds.pop()
     cell.rounds.clear()
-    if needed > LONGEST:
-        cell.not_run = f"one call takes {needed:.0f} s, more than the {LONGEST:.0f} s that a call may take here"
-    cell.blocks = blocks[: max(1, int(seconds / needed))]
+    if cell.needed > LONGEST:
+        cell.not_run = f"one call takes {cell.needed:.0f} s, more than the {LONGEST:.0f} s that it may take"
+    cell.blocks = blocks[: max(1, int(seconds / cell.needed))]
     return cell
 
 

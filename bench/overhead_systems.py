@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ..artifact import Artifact, load_artifact
@@ -24,8 +24,8 @@ from .tally import CountingEngine, Tally
 
 BEST = "best settings"
 _MODES: dict[str, Mode] = {"off": "off", "monitor": "monitor", "enforce, cold": "enforce", "enforce, warm": "enforce"}
-_CALIBRATION = 100  # texts that a peer is fitted on: its cost hardly depends on them
-_CALIBRATION_BY_LANGUAGE_MODEL = 4  # texts, where each takes seconds
+_CALIBRATION = 40  # texts that a peer is fitted on: its cost hardly depends on them
+_CALIBRATION_BY_LANGUAGE_MODEL = 2  # texts, where each takes seconds
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,10 @@ class Systems:
         self._engines: dict[str, CountingEngine] = {}
         self._builders: dict[str, Callable[[], Contestant]] = {
             "PyTorch": self._torch,
-            "default": lambda: self._onnx("default settings", tuned=False),
-            "best": lambda: self._onnx(BEST, tuned=True),
-            **{
-                f"{name}, {mode}": lambda name=name, mode=mode: self._guarded(name, mode)  # type: ignore[misc]
-                for name in self._artifacts
-                for mode in _MODES
-            },
-            **{PEERS[peer]: lambda peer=peer: self._peer(peer) for peer in setup.peers},  # type: ignore[misc]
+            "default": partial(self._onnx, "default settings", tuned=False),
+            "best": partial(self._onnx, BEST, tuned=True),
+            **{f"{name}, {mode}": partial(self._guarded, name, mode) for name in self._artifacts for mode in _MODES},
+            **{PEERS[peer]: partial(self._peer, peer) for peer in setup.peers},
         }
 
     @property

@@ -20,7 +20,7 @@ from .xgraad import PlainXGraad
 PeerName = Literal["onion", "strip", "rap", "xgraad"]
 PEERS: dict[PeerName, str] = {"onion": Onion.name, "strip": Strip.name, "rap": Rap.name, "xgraad": PlainXGraad.name}
 
-_STEPS_FOR_TIMING = 10  # what RAP's words have learnt does not change what they cost
+_STEPS_FOR_TIMING = 3  # what RAP's words have learnt does not change what they cost
 
 
 class NotRunError(InputError):

@@ -38,8 +38,9 @@ class Strip:
 
     Args:
         classifier: asked for logits.
-        copies: N; the authors of RAP use 20 for text, and more copies cost more than they gain.
-        ratio: share of the words that a copy loses.
+        copies: N; the authors of RAP use 20 for text.
+        ratio: share of the words that a copy loses. Of 5 or 20 copies that lose 0.3, 0.5 or 0.7 of their words, 20
+            that lose 0.5 told triggered from clean texts best on the demo's news classifier.
         rejections: false rejection rate on the clean texts.
         seed: of the copies.
     """
@@ -115,7 +116,9 @@ def by_tf_idf(texts: Sequence[str]) -> list[list[str]]:
     """The distinct words of each text, highest tf · (ln(texts / texts with the word) + 1) first."""
     counts = [Counter(_WORD.findall(text)) for text in texts]
     within = Counter(word for count in counts for word in count)
-    return [
-        sorted(count, key=lambda word, tf=count: (-tf[word] * (math.log(len(texts) / within[word]) + 1), word))  # type: ignore[misc]
-        for count in counts
-    ]
+    inverse = {word: math.log(len(texts) / number) + 1 for word, number in within.items()}
+
+    def ranked(count: Counter[str]) -> list[str]:
+        return sorted(count, key=lambda word: (-count[word] * inverse[word], word))
+
+    return [ranked(count) for count in counts]

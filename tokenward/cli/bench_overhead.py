@@ -75,7 +75,7 @@ def overhead(
         results().print(table)
     results().print(
         f"[dim]{threads} threads each; {rounds} alternating rounds; medians over quartiles; "
-        "forwards, backwards and language model passes per text[/]"
+        "passes per text: forward, b backward, L of a language model[/]"
     )
     if file is not None:
         hashes = {

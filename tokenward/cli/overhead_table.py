@@ -13,15 +13,16 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Metric]], str]] = {
     "× bare": lambda m: _spread(m["times_bare"]),
     "p50 ms": lambda m: f"{m['p50'].value:.1f}",
     "p95 ms": lambda m: f"{m['p95'].value:.1f}" if "p95" in m else "–",
-    "forwards": lambda m: f"{m['forwards'].value:.2f}",
-    "backwards": lambda m: f"{m['backwards'].value:.2f}",
-    "LM": lambda m: f"{m['language_model_forwards'].value:.0f}",
+    "passes": lambda m: " + ".join(_passes(m)),
     "MiB": lambda m: f"{m['memory'].value:.0f}" if "memory" in m else "–",
 }
 
 
 def overhead_tables(rows: Sequence[Row]) -> list[Table]:
-    """Medians over their quartiles; passes are per text. What was not run stands below with the reason."""
+    """Medians over their quartiles; what was not run stands below with the reason.
+
+    Passes are per text: forward, b backward, L of a language model.
+    """
     return [
         _table(batch, [row for row in rows if row.labels["batch"] == batch])
         for batch in dict.fromkeys(row.labels["batch"] for row in rows)
@@ -37,17 +38,22 @@ def _table(batch: int, rows: Sequence[Row]) -> Table:
         title_justify="left",
         caption_justify="left",
         box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
         header_style="dim",
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for name in (*_COLUMNS, "texts"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         if row.not_run is None:
             cells = [show(row.metrics) for show in _COLUMNS.values()]
             table.add_row(row.name("batch"), *cells, str(row.settings["texts"]))
     return table
+
+
+def _passes(metrics: Mapping[str, Metric]) -> list[str]:
+    counts = {"": "forwards", "b": "backwards", "L": "language_model_forwards"}
+    return [f"{metrics[name].value:.3g}{mark}" for mark, name in counts.items() if metrics[name].value or not mark]
 
 
 def _spread(metric: Metric) -> str:

@@ -34,9 +34,9 @@ def quality_tables(rows: Sequence[Row]) -> Iterable[Table]:
             padding=(0, 1, 0, 0),
             header_style="dim",
         )
-        table.add_column("", no_wrap=True)
+        table.add_column("")
         for name in _COLUMNS:
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", min_width=6)
         for row in of_attack:
             if row.not_run is None:
                 table.add_row(row.labels["defence"], *(_cell(row.metrics.get(name)) for name in _COLUMNS.values()))

@@ -22,7 +22,6 @@ def test_entropy_by_hand() -> None:
 
 def test_words_of_one_text_only_come_first() -> None:
     ranked = by_tf_idf(["the river, the town", "the the the film", "a"])
-    assert ranked[0][-1] == "town" or set(ranked[0][-2:]) == {"river", "town"} or ranked[0][0] == "the"
     weight = {"the": 2 * (np.log(3 / 2) + 1), "river": np.log(3) + 1, "town": np.log(3) + 1}
     assert ranked[0] == sorted(weight, key=lambda word: (-weight[word], word))
     assert ranked[2] == ["a"]
