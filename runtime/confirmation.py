@@ -16,6 +16,7 @@ from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
+SCREENED_WORDS = 2
 REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
@@ -72,7 +73,11 @@ class Confirmer:
         self._rounds = rounds
 
     def confirm(
-        self, first: Reading, rankings: Sequence[Ranking], rankings_of: Callable[[Reading], Sequence[Ranking]]
+        self,
+        first: Reading,
+        rankings: Sequence[Ranking],
+        rankings_of: Callable[[Reading], Sequence[Ranking]],
+        screened: bool = False,
     ) -> Asking[Outcome]:
         """Decide on a suspicious text: one round per trigger in it, until nothing in it is suspicious.
 
@@ -80,6 +85,8 @@ class Confirmer:
             first: its reading.
             rankings: its words as each gate that finds it suspicious ranks them.
             rankings_of: gives those of a later reading; none where it is no longer suspicious.
+            screened: no gate has raised the text: its strongest words are tried together at once, and no more than
+                ``SCREENED_WORDS`` of them can be a trigger (more can outweigh any reference by their topic alone).
         """
         reading, origin = first, list(range(len(first.text)))
         suspects: list[Suspect] = []
@@ -90,7 +97,7 @@ class Confirmer:
             if not (rankings or remnants) or not self._transplants.can_try(reading.predicted):
                 break
             trial = None
-            for steps in self._trials(reading, rankings, remnants):
+            for steps in self._trials(reading, rankings, remnants, screened):
                 trial = yield from self._affordable(reading, steps, confirmations)
                 if trial is None or trial.confirmed:
                     break
@@ -111,14 +118,17 @@ class Confirmer:
         outcome = yield from self._without_trial(first, rankings[0][0], "repair" if not spent else self._fallback)
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
 
-    def _trials(self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking) -> Iterator[Asking[Trial]]:
+    def _trials(
+        self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking, screened: bool
+    ) -> Iterator[Asking[Trial]]:
         transplants, settings = self._transplants, self._transplants.settings
-        for word in dict.fromkeys(word for ranking in rankings for word in ranking[: self._suspects]):
+        singles = () if screened else rankings
+        for word in dict.fromkeys(word for ranking in singles for word in ranking[: self._suspects]):
             yield transplants.try_word(reading, word)
         bars = [*((ranking, settings.enough) for ranking in rankings), (remnants, settings.remnant)]
         for words, enough in bars:
             if len(words) > 1:
-                yield transplants.try_together(reading, words, enough)
+                yield transplants.try_together(reading, words, enough, SCREENED_WORDS if screened else None)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.

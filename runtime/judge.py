@@ -88,7 +88,8 @@ class Judge:
         suspicious = yield from screen.suspicious(reading)
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)
-        return (yield from self._confirmer.confirm(reading, [screen.ranking(reading)], lambda r: [screen.ranking(r)]))
+        first = [screen.ranking(reading)]
+        return (yield from self._confirmer.confirm(reading, first, lambda rest: [screen.ranking(rest)], screened=True))
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""

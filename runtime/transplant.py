@@ -98,12 +98,14 @@ class Transplants:
         (margins,) = yield from self.measure([span.text], reading.predicted, 1)
         return margins[0] > 0
 
-    def try_together(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
+    def try_together(
+        self, reading: Reading, words: Sequence[int], enough: int, most: int | None = None
+    ) -> Asking[Trial]:
         """Find words among the strongest that act together only, and try those; ``enough`` references must turn.
 
         All of them at once must turn the first reference; then each is left out in turn, and those are tried without
         which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
-        transplant is all that it costs most clean texts.
+        transplant is all that it costs most clean texts. Sets of more than ``most`` words are not tried further.
         """
         label, settings = reading.predicted, self.settings
         strongest = words[: settings.together]
@@ -120,6 +122,8 @@ class Transplants:
             if alone.confirmed:
                 return alone
         span = span_of(self._tokenizer, reading, [word for _, word in without[: max(needed, 2)]])
+        if most is not None and needed > most:
+            return Trial(span, margins, False)
         (margins,) = yield from self.measure([span.text], label, settings.probes)
         if sum(margin <= 0 for margin in margins) <= settings.references - enough:
             (margins,) = yield from self.measure([span.text], label, settings.references)
