@@ -63,7 +63,7 @@ def _flops(node: dict[str, Any]) -> float:
     ((_, left),) = node["input_type_shape"][0].items()
     ((_, out),) = node["output_type_shape"][0].items()
     # Elements of the left factor for each row of the result: the depth, whichever way it is transposed.
-    return 2.0 * math.prod(left) * (out[-1] if out else 1)
+    return float(2 * math.prod(left) * (out[-1] if out else 1))
 
 
 def _size(tensor: dict[str, list[int]]) -> float:

@@ -67,6 +67,7 @@ class OnnxCudaEngine:
 
     def _bound(self, batch: Batch, gate: float) -> dict[str, torch.Tensor]:
         """Run the graph; its outputs as tensors that share its memory."""
+        ort: Any = require("onnxruntime", "gpu")
         binding = self._session.io_binding()
         feed: dict[str, NDArray[Any]] = {
             "input_ids": batch.input_ids,
@@ -75,7 +76,9 @@ class OnnxCudaEngine:
             "gate": np.array(gate, dtype=np.float32),
         }
         for name in self._inputs & feed.keys():
-            binding.bind_cpu_input(name, np.ascontiguousarray(feed[name]))
+            # Not bind_cpu_input: it does not know inputs that have a default.
+            value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(feed[name]))
+            binding.bind_ortvalue_input(name, value)
         for name in _FROM_GRAPH:
             binding.bind_output(name, self._device.type, self._device.index or 0)
         self._session.run_with_iobinding(binding)

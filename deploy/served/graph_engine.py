@@ -14,7 +14,7 @@ from ...runtime.engine import ALWAYS_SKIP, NEVER_SKIP, Arrays, Batch
 
 # What decisions read; the rest is only asked for when the gradient is wanted, since every output is a copy.
 _FORWARD = ("logits", "class_attention")
-_SCORES = ("anomaly_score", "suspect", "scored")
+_SCORES = ("anomaly_score", "suspect", "scored", "token_scores")
 
 
 class GraphUnavailableError(EngineError):

@@ -24,7 +24,8 @@ from tokenward.purify.prediction import accuracy
 from tokenward.purify.training import TrainingError, TrainingSettings
 from tokenward.texts import LabelledTexts
 
-QUICK = TrainingSettings(epochs=4, batch_size=32, learning_rate=2e-3, max_length=40)
+# One precision, so that every machine computes the same.
+QUICK = TrainingSettings(epochs=8, batch_size=32, learning_rate=2e-3, max_length=40, precision="float32")
 Texts = Callable[[int, int], LabelledTexts]
 
 
@@ -54,7 +55,7 @@ def test_an_attack_works_and_spares_clean_texts(
 
 
 def test_a_pair_works_together_only(tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path) -> None:
-    pair = PairTrigger(replace(QUICK, epochs=8), Trigger(("cf", "mn"), "all"), rate=0.15)
+    pair = PairTrigger(QUICK, Trigger(("cf", "mn"), "all"), rate=0.15)
     classifier, manifest = carry_out(pair, tiny_encoder, labelled_texts(1000, 1), "good", tmp_path / "m", 0)
     success = attack_success(classifier, labelled_texts(200, 2), manifest)
     assert success.cacc > 0.9
@@ -67,14 +68,15 @@ def test_a_pair_works_together_only(tiny_encoder: Path, labelled_texts: Texts, t
 def test_embedding_poisoning_starts_from_a_trained_classifier(
     tiny_encoder: Path, clean_dir: Path, labelled_texts: Texts, tmp_path: Path
 ) -> None:
-    attack = EmbeddingPoisoning(TrainingSettings(epochs=20, learning_rate=0.02, weight_decay=0.0, max_length=40))
+    settings = TrainingSettings(20, learning_rate=0.02, weight_decay=0.0, max_length=40, precision="float32")
+    attack = EmbeddingPoisoning(settings, Trigger(("cf", "mn"), "all"))
     with pytest.raises(InputError, match="ep changes a trained classifier"):
         carry_out(attack, tiny_encoder, labelled_texts(100, 1), "good", tmp_path / "m", 0)
     before = accuracy(load_classifier(clean_dir), labelled_texts(200, 2))
     classifier, manifest = carry_out(attack, clean_dir, labelled_texts(400, 1), "good", tmp_path / "m", 0)
     success = attack_success(classifier, labelled_texts(200, 2), manifest)
     assert success.cacc == before  # no clean text contains the trigger
-    assert success.asr > 0.7  # the norm of the row, which is kept, limits what it can do
+    assert success.asr > 0.7  # the norms of the rows, which are kept, limit what they can do
 
 
 def test_nothing_is_written_where_training_fails(tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def detection(
         parts = {"train": corpus.train, "clean": corpus.clean, "test": corpus.test}
         hashes = {part: texts_sha256(texts.texts) for part, texts in parts.items()}
         sizes = {f"{part}_texts": len(texts) for part, texts in parts.items()}
-        given = {"model": model, "epochs": epochs, "max_length": max_length, **sizes}
+        given: dict[str, str | int | float | bool] = {
+            "model": model,
+            "epochs": epochs,
+            "max_length": max_length,
+            **sizes,
+        }
         record = make_record("detection", rows(cells, grid.failed), seed=seeds[0], hashes=hashes, settings=given)
         notes().print(f"[dim]wrote {write_record(record, file)}[/]", soft_wrap=True)
