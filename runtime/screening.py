@@ -2,7 +2,7 @@
 
 A trigger need not draw attention: one that lives in a single row of the embeddings (EP) or in the first layers (LWP)
 draws no more than an ordinary word, and no threshold tells its texts from clean ones. But it has to outweigh whatever
-else a text says, so the model is as sure of its texts as of the surer half of clean ones, and the trigger is among
+else a text says, so the model is as sure of its texts as of the surest quarter of clean ones, and the trigger is among
 their strongest words. One transplant of all of them tells most of the clean ones apart.
 """
 
@@ -17,7 +17,8 @@ from .gates import ClassTokenGate
 from .reading import Asking, Reading
 from .transplant import Transplants
 
-PERCENTILE = 50.0  # of clean margins; 75 halves the cost, and misses 10 % more of the texts of an EP backdoor
+# Of clean margins. 50 finds 10 % more of the texts of an EP backdoor, and makes texts never seen slower by a third.
+PERCENTILE = 75.0
 
 
 def margin(reading: Reading) -> float:
