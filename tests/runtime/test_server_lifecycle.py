@@ -44,7 +44,7 @@ def test_a_hundred_clients_vanish(start, engine):
         connections[-1].sendall(REQUEST % (len(body), body))
         if number == 0:
             engine.entered.wait()
-    eventually(lambda: server.service.engine.waiting == 100)
+    eventually(lambda: server.service.engine.waiting == 100 and not server.service.engine._tokenising)
     for connection in connections[1:]:
         connection.close()
     eventually(lambda: value(server.url, "tokenward_requests_total", outcome="client_gone") == 100)
