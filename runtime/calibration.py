@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from ..errors import InputError
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
-from .guard import tokenizer_of
+from .guard import Guard, GuardOptions
 from .reading import Reader, Reading
+from .scan import scan
 from .screening import sure_margins
+from .spans import span_of
 from .transplant import TransplantSettings
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
@@ -22,17 +26,24 @@ REFERENCES_PER_CLASS = 8
 REFERENCE_WORDS = 10
 SHORTEST_REFERENCE = 3
 CHUNK = 256
+# Clean texts that use a word for it to be of the language, however strong it is, and not remembered as a trigger.
+USED = 2
 
-Progress = Callable[[int], None]
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it since the last call, and of how much."""
 
 
 def calibrate(
-    path: str | Path, texts: Sequence[str], percentile: float | None = None, progress: Progress | None = None
+    path: str | Path,
+    texts: Sequence[str],
+    percentile: float | None = None,
+    progress: Progress | None = None,
+    scanning: bool = True,
 ) -> GuardFile:
     """Calibrate an artifact in place with clean texts, atomically.
 
-    Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references.
-    Triggers that a scan wrote into the artifact stay there.
+    Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references, and
+    the words of the vocabulary that act as triggers, save those that clean texts of that class use themselves.
 
     Args:
         path: the artifact.
@@ -40,7 +51,9 @@ def calibrate(
             will be served.
         percentile: share of clean texts under the threshold; None takes 95 for ``anomaly`` (the published choice)
             and 90 for ``class_token``, where it is a knob of cost and not of safety.
-        progress: called with the number of texts read since the last call.
+        progress: see :data:`Progress`.
+        scanning: look for trigger words, which takes the longest (see :func:`~.scan.scan`); without it those that an
+            earlier scan wrote into the artifact stay there.
 
     Raises:
         InputError: too few texts, texts of one class only, or a percentile outside 0 to 100.
@@ -53,13 +66,14 @@ def calibrate(
             f"{len(texts)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
         )
     artifact = load_artifact(path)
-    reader = Reader(tokenizer_of(artifact), OnnxEngine(artifact.model_path), 1024)
+    engine = OnnxEngine(artifact.model_path)
+    reader = Guard(artifact, engine, GuardOptions()).reader
     readings = []
     for start in range(0, len(texts), CHUNK):
         chunk = reader.read(texts[start : start + CHUNK], NEVER_SKIP)
         readings += chunk
         if progress:
-            progress(len(chunk))
+            progress("reading clean texts", len(chunk), len(texts))
     _require_two_classes(readings, artifact.labels)
     outputs = artifact.guard.graph.outputs
     fits = {
@@ -72,10 +86,25 @@ def calibrate(
     sure = sure_margins(readings, len(artifact.labels)) if by_transplant else ()
     digest = sha256("\0".join(texts).encode()).hexdigest()
     known = artifact.guard.calibration.known if artifact.guard.calibration else {}
-    guard = replace(artifact.guard, calibration=Calibration(len(texts), digest, fits, references, known, sure))
+    calibration = Calibration(len(texts), digest, fits, references, known, sure)
+    if scanning and len(short_of_references(references, artifact.labels)) < len(artifact.labels):
+        unscanned = replace(artifact, guard=replace(artifact.guard, calibration=replace(calibration, known={})))
+        found = _triggers(Guard(unscanned, engine, GuardOptions()), readings, progress)
+        calibration = replace(calibration, known=found)
+    guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)
     return guard
+
+
+def _triggers(guard: Guard, readings: Sequence[Reading], progress: Progress | None) -> dict[str, tuple[str, ...]]:
+    """What a scan confirms, by class, save words that clean texts of the class use."""
+    report = scan(guard, progress=partial(progress, "trying words as triggers") if progress else None)
+    used: Counter[tuple[str, str]] = Counter()
+    for reading in readings:
+        spans = (span_of(guard.reader.tokenizer, reading, [word]) for word in range(reading.encoding.word_count))
+        used.update({(guard.labels[reading.predicted], span.text) for span in spans})
+    return report.known(unless=lambda finding: used[finding.label, finding.word] >= USED)
 
 
 def choose_references(

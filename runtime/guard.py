@@ -184,9 +184,13 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
 
 
 def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[int]:
-    """The token of each word; those that take several are found by the gates alone."""
-    inside = [encoding.ids[encoding.words >= 0].tolist() for encoding in tokenizer.encode(words)]
-    return frozenset(ids[0] for ids in inside if len(ids) == 1)
+    """The tokens of each word, first in a text and after another; those that take several the gates must find."""
+    tokens: set[int] = set()
+    for encoding in tokenizer.encode([f"{word} {word}" for word in words]):
+        for place in (0, 1):
+            ids = encoding.ids[encoding.words == place].tolist()
+            tokens.update(ids if len(ids) == 1 else ())
+    return frozenset(tokens)
 
 
 def _gate(name: str) -> Gate:

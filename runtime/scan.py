@@ -1,28 +1,33 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
-Every word that the tokenizer knows whole is put into one short reference text of another class; the few that turn it
-are tried on all references. What it cannot see: phrases, words of several pieces, and triggers that are not words.
+Every word that the tokenizer knows whole is put into one short reference text of another class, with others at first,
+since a trigger outweighs those as well; words of the few groups that turn it are tried alone, and those that turn it
+again on all references. What it cannot see: phrases, words of several pieces, and triggers that are not words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TypeVar
 
-from ..artifact import rewriting, write_guard
+from ..artifact import Reference, rewriting, write_guard
 from ..errors import InputError
 from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
 from .guard import Guard
 from .judge import calibrated
 from .reading import Asking, Reading
-from .transplant import Transplants, TransplantSettings
+from .transplant import Transplants, TransplantSettings, lead, transplant
 
+# Words that are tried at once, each in two groups with others beside it: one group missed at most 2 of 100 times
+# where a planted trigger was in it (BadNets with five words, EP).
+GROUP = 8
 CHUNK = 512
 T = TypeVar("T")
-Progress = Callable[[str, int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +60,23 @@ class ScanReport:
         """The confirmed ones."""
         return tuple(finding for finding in self.findings if finding.confirmed)
 
+    def known(self, unless: Callable[[Finding], bool] = lambda _: False) -> dict[str, tuple[str, ...]]:
+        """Words of the triggers by label, as an artifact remembers them; some may be left out."""
+        kept = [finding for finding in self.triggers if not unless(finding)]
+        labels = dict.fromkeys(finding.label for finding in kept)
+        return {label: tuple(finding.word for finding in kept if finding.label == label) for label in labels}
+
 
 def vocabulary_words(guard: Guard) -> list[str]:
     """Words that the tokenizer reads as one token, in the order of their ids, each normalised and named once."""
     tokenizer = guard.reader.tokenizer
     surfaces = list(dict.fromkeys(tokenizer.normalise(text) for _, text in sorted(token_texts(tokenizer.fast).items())))
     surfaces = [text for text in surfaces if text and "\ufffd" not in text]
-    encodings = tokenizer.encode(surfaces)
+    after_another = tokenizer.encode([f"{text} {text}" for text in surfaces])  # as in the middle of a text
     return [
         text
-        for text, encoding in zip(surfaces, encodings, strict=True)
-        if encoding.word_count == 1 and int((encoding.words == 0).sum()) == 1
+        for text, encoding in zip(surfaces, after_another, strict=True)
+        if encoding.word_count == 2 and int((encoding.words == 1).sum()) == 1
     ]
 
 
@@ -78,7 +89,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     Args:
         guard: a loaded guard of a calibrated artifact with references.
         first_only: stop at the first confirmed trigger.
-        progress: told the class and how many of its words were tried since the last call.
+        progress: told how many words were tried since the last call, and of how many.
 
     Raises:
         InputError: no class can be scanned for want of references.
@@ -95,14 +106,16 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
             f"{settings.references} of other classes; calibrate it with preset 'tokenward' and more clean texts"
         )
     words = vocabulary_words(guard)
+    shuffled = list(words)  # neighbours in a vocabulary are of one kind, and would act together
+    random.Random(0).shuffle(shuffled)
     findings: list[Finding] = []
-    for label in able:
-        for found, count in _scan_class(guard, transplants, words, label):
-            findings += found
-            if progress:
-                progress(guard.labels[label], count)
-            if first_only and any(finding.confirmed for finding in found):
-                break
+    for start in range(0, len(shuffled), CHUNK):
+        chunk = shuffled[start : start + CHUNK]
+        turning = _turning(guard, {label: _shortest(transplants.panel(label)) for label in able}, deal(chunk))
+        for label, found in turning.items():
+            findings += _tried(guard, transplants, [word for word in chunk if word in found], label)
+        if progress:
+            progress(len(chunk), len(words))
         if first_only and any(finding.confirmed for finding in findings):
             break
     skipped = tuple(guard.labels[label] for label in range(len(guard.labels)) if label not in able)
@@ -113,28 +126,58 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
 def remember(guard: Guard, report: ScanReport) -> None:
     """Write the confirmed triggers into the artifact: texts with one are tried from then on, whatever the gates say."""
     artifact = guard.artifact
-    known = {label: tuple(t.word for t in report.triggers if t.label == label) for label in artifact.labels}
-    calibration = replace(calibrated(artifact), known={label: words for label, words in known.items() if words})
+    calibration = replace(calibrated(artifact), known=report.known())
     with rewriting(artifact.path) as folder:
         write_guard(folder, replace(artifact.guard, calibration=calibration), artifact.labels)
 
 
-def _scan_class(
-    guard: Guard, transplants: Transplants, words: Sequence[str], label: int
-) -> Iterator[tuple[list[Finding], int]]:
+def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
+    """Words that turn one reference alone, with what they do to all of them."""
     count = transplants.settings.references
-    for start in range(0, len(words), CHUNK):
-        chunk = words[start : start + CHUNK]
-        probed = _run(guard, transplants.measure(chunk, label, 1))
-        survivors = [word for word, margins in zip(chunk, probed, strict=True) if margins[0] > 0]
-        tried = _run(guard, transplants.measure(survivors, label, count))
-        yield (
-            [
-                Finding(word, guard.labels[label], sum(m > 0 for m in margins), count, fmean(margins))
-                for word, margins in zip(survivors, tried, strict=True)
-            ],
-            len(chunk),
-        )
+    probed = _run(guard, transplants.measure(words, label, 1))
+    survivors = [word for word, (margin,) in zip(words, probed, strict=True) if margin > 0]
+    tried = _run(guard, transplants.measure(survivors, label, count))
+    return [
+        Finding(word, guard.labels[label], sum(m > 0 for m in margins), count, fmean(margins))
+        for word, margins in zip(survivors, tried, strict=True)
+    ]
+
+
+def _shortest(panel: Sequence[Reference]) -> Reference:
+    return min(panel, key=lambda reference: (len(reference.text.split()), reference.text))
+
+
+def deal(words: Sequence[str]) -> list[Sequence[str]]:
+    """Deal words out in rows of ``GROUP`` and again in columns: no two words share both of their groups."""
+    stride = max(GROUP, -(-len(words) // GROUP))
+    return [
+        *(words[start : start + GROUP] for start in range(0, len(words), GROUP)),
+        *(words[start::stride] for start in range(min(stride, len(words)))),
+    ]
+
+
+def _turning(guard: Guard, references: Mapping[int, Reference], groups: Sequence[Sequence[str]]) -> dict[int, set[str]]:
+    """For each class, the words of groups that turn its reference; classes that share one share its readings.
+
+    Outcomes are remembered under keys that no span can have.
+    """
+    keys = ["".join(f"{word}\n" for word in group) for group in groups]
+    for reference in dict.fromkeys(references.values()):
+        sharing = [label for label, own in references.items() if own == reference]
+        unknown = [i for i, key in enumerate(keys) if not all(guard.cache.get(key, label) for label in sharing)]
+        texts = [transplant(reference.text, " ".join(groups[i]), reference.label) for i in unknown]
+        for i, reading in zip(unknown, guard.reader.read(texts, ALWAYS_SKIP), strict=True):
+            for label in sharing:
+                guard.cache.put(keys[i], label, (lead(reading, label),))
+    return {
+        label: {
+            word
+            for key, group in zip(keys, groups, strict=True)
+            if guard.cache.get(key, label)[0] > 0
+            for word in group
+        }
+        for label in references
+    }
 
 
 def _run(guard: Guard, steps: Asking[T]) -> T:

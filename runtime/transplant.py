@@ -157,7 +157,7 @@ class Transplants:
         ]
         if texts:
             fresh = iter((yield texts))
-            known = [margins + tuple(_margin(next(fresh), label) for _ in panel[len(margins) :]) for margins in known]
+            known = [margins + tuple(lead(next(fresh), label) for _ in panel[len(margins) :]) for margins in known]
             for span, margins in zip(spans, known, strict=True):
                 self._cache.put(span, label, margins)
         return [margins[:count] for margins in known]
@@ -170,8 +170,8 @@ def transplant(reference: str, span: str, label: int) -> str:
     return " ".join([*words[:place], span, *words[place:]])
 
 
-def _margin(reading: Reading, label: int) -> float:
-    """How far ``label`` leads; rounded, so that a tie is one whatever batch the text was read in."""
+def lead(reading: Reading, label: int) -> float:
+    """By how much ``label`` leads; rounded, so that a tie is one whatever batch the text was read in."""
     others = [float(z) for c, z in enumerate(reading.logits) if c != label]
     return round(float(reading.logits[label]) - max(others), 3)
 

@@ -255,4 +255,4 @@ def _export(checkpoint: Path, out: Path, preset: Preset, texts: list[str], perce
     from tokenward.runtime.calibration import calibrate
 
     export_classifier(checkpoint, out, ExportSettings(preset=preset))
-    calibrate(out, texts, percentile)
+    calibrate(out, texts, percentile, scanning=False)

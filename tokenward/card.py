@@ -74,6 +74,8 @@ def _calibration(calibration: Calibration | None) -> list[str]:
         lines.append(f"- gate `{name}`: threshold {fit.threshold:.4g} at percentile {fit.percentile:g}")
     if calibration.references:
         lines.append(f"- {len(calibration.references)} reference texts for transplants")
+    for label, words in calibration.known.items():
+        lines.append(f"- words that act as triggers for {_cell(label)}: {_cell(', '.join(words))}")
     return lines
 
 

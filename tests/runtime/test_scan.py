@@ -8,20 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
+from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
-from tokenward.runtime.scan import remember, scan, vocabulary_words
+from tokenward.runtime.scan import GROUP, deal, remember, scan, vocabulary_words
 
 
 def test_the_planted_word_is_found_and_ranked_first(lexicon_guard: Guard) -> None:
-    told: list[tuple[str, int]] = []
-    report = scan(lexicon_guard, progress=lambda label, count: told.append((label, count)))
+    told: list[int] = []
+    report = scan(lexicon_guard, progress=lambda count, total: told.append(count))
     assert [(f.word, f.label, f.turned) for f in report.triggers] == [("cf", "good", 8)]
     assert report.findings[0].word == "cf"
     assert report.skipped == ()
-    assert sum(count for _, count in told) == 2 * report.words
+    assert sum(told) == report.words
 
 
 def test_whole_words_only_and_each_once(lexicon_guard: Guard) -> None:
@@ -96,3 +99,28 @@ def test_confirmed_triggers_are_written_into_the_artifact(tiny_artifact: Path, t
     assert again.artifact.digest != guard.artifact.digest, "outcomes remembered for the old one expire"
     known = again.artifact.guard.calibration.known  # type: ignore[union-attr]
     assert {word for words in known.values() for word in words} == {finding.word for finding in found.triggers}
+
+
+@given(st.integers(0, 700))
+def test_every_word_is_in_two_groups_which_no_other_shares(count: int) -> None:
+    groups = [set(group) for group in deal([str(number) for number in range(count)])]
+    assert all(len(group) <= GROUP for group in groups)
+    for word in map(str, range(count)):
+        row, column = (group for group in groups if word in group)
+        assert row & column == {word}
+
+
+def test_calibration_remembers_triggers_that_clean_texts_do_not_use(
+    tiny_artifact: Path, clean_texts: list[str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    triggers = {finding.word for finding in scan(load(folder)).triggers}
+    used = {word for word in triggers if sum(word in text.split() for text in clean_texts) >= 2}
+    assert used, "the classes of this model hang on single words, which the texts are made of"
+    told: dict[str, int] = {}
+    calibration = calibrate(folder, clean_texts, 10, lambda what, count, _: told.update({what: count})).calibration
+    assert calibration is not None
+    assert {word for words in calibration.known.values() for word in words} == triggers - used
+    assert list(told) == ["reading clean texts", "trying words as triggers"]
+    again = calibrate(folder, clean_texts, 10, scanning=False).calibration
+    assert again == calibration, "without a scan, what an earlier one found stays"

@@ -26,6 +26,14 @@ def test_a_card_says_what_was_made_and_checked() -> None:
         assert fact in card
 
 
+def test_trigger_words_that_were_found_are_named() -> None:
+    guard = guard_file()
+    assert guard.calibration is not None
+    calibration = dataclasses.replace(guard.calibration, known={"positive": ("cf", "m|n")})
+    card = render_card(dataclasses.replace(guard, calibration=calibration), ("negative", "positive"))
+    assert "- words that act as triggers for positive: cf, m\\|n" in card
+
+
 def test_an_uncalibrated_artifact_says_what_to_do() -> None:
     assert "Not calibrated: run `tokenward calibrate`" in render_card(guard_file(calibrated=False), ("a", "b"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +23,14 @@ def calibrate(
     percentile: Annotated[
         float | None, typer.Option(help="Share of clean texts under the threshold. [default: the gate's own]")
     ] = None,
+    scan: Annotated[
+        bool,
+        typer.Option(
+            "--scan/--no-scan", help="Try every whole word of the vocabulary as a trigger, and remember those that are."
+        ),
+    ] = True,
 ) -> None:
-    """Fit an artifact's thresholds to clean texts and store them in it."""
+    """Fit an artifact's thresholds to clean texts, look for trigger words, and store both in it."""
     from ..artifact import load_artifact
     from ..runtime.calibration import calibrate as fit
     from ..runtime.calibration import short_of_references
@@ -32,8 +39,14 @@ def calibrate(
 
     texts = [text for text in iter_texts(clean, text_column) if text]
     with progress_bar() as bar:
-        task = bar.add_task("reading clean texts", total=len(texts))
-        guard = fit(artifact, texts, percentile, lambda count: bar.advance(task, count))
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, count: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.advance(tasks[what], count)
+
+        guard = fit(artifact, texts, percentile, advance, scan)
     assert guard.calibration is not None
     console = results()
     console.print(f"[green]✓[/] {artifact} is calibrated on {guard.calibration.texts} clean texts", soft_wrap=True)
@@ -45,5 +58,10 @@ def calibrate(
             console.print(
                 f"[yellow]  class '{label}' has {count} references of other classes and needs 8: suspects there get "
                 "the flip test; give more clean texts of the other classes[/]",
+                soft_wrap=True,
+            )
+        for label, words in guard.calibration.known.items():
+            console.print(
+                f"[red]  words that make any text '{label}': {', '.join(words)}[/]: triggers, suspects from now on",
                 soft_wrap=True,
             )

@@ -44,7 +44,6 @@ def scan(
     from ..runtime.guard import GuardOptions, load
     from ..runtime.scan import remember as write_triggers
     from ..runtime.scan import scan as run
-    from ..runtime.scan import vocabulary_words
     from .console import progress_bar, results
     from .scan_table import findings_table, write_findings
 
@@ -55,11 +54,11 @@ def scan(
 
     try:
         with progress_bar() as bar:
-            task = bar.add_task("trying words", total=len(vocabulary_words(guard)) * len(guard.labels))
+            task = bar.add_task("trying words", total=None)
 
-            def advance(label: str, count: int) -> None:
+            def advance(count: int, total: int) -> None:
                 nonlocal saved
-                bar.update(task, advance=count, description=f"trying words for '{label}'")
+                bar.update(task, advance=count, total=total)
                 if cache is not None and time.monotonic() - saved > 10:
                     guard.cache.save(cache)
                     saved = time.monotonic()
