@@ -38,14 +38,14 @@ pytest: $(STAMP)
 # On your own labelled texts: make bench TRAIN=train.tsv TEST=test.tsv
 ifdef TRAIN
 bench: $(STAMP)
-	$(BIN)/tokenward bench all --train $(TRAIN) --test $(TEST)
+	$(BIN)/tokenward bench all --train $(TRAIN) --test $(or $(TEST),$(error TRAIN is given without TEST: give both))
 else
 bench: demo
 	$(BIN)/tokenward bench all
 endif
 
 gpu-test: $(STAMP)
-	$(BIN)/python -m pytest tests/kernels tests/runtime/test_engine_torch.py -m gpu
+	$(BIN)/python -m pytest tests/kernels tests/runtime/test_engine_torch.py tests/runtime/test_engine_onnx_cuda.py -m gpu
 
 gpu-bench: $(STAMP)
 	$(BIN)/python -m tokenward.bench.gpu

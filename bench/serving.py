@@ -18,7 +18,9 @@ from .served import Served, served
 
 IN_PROCESS = "in process"  # in large batches
 ENFORCE, MONITOR, OFF = "enforce", "monitor", "off"
-ONE_BY_ONE = "one at a time"  # enforce, each text a batch of its own
+ALONE = "each alone"  # enforce, each text a batch of its own, as many at a time as in the other ways
+ONE_BY_ONE = "one at a time"  # enforce, as a server does that calls its model for each request
+_UNBATCHED = ("--token-budget", "1", "--max-wait-ms", "0")
 
 STEADY = 0.6  # of saturation
 OVERLOAD = 3.0
@@ -103,11 +105,16 @@ def measure_serving(
     tell = progress or (lambda _: None)
     threads = len(os.sched_getaffinity(0))
     guard = load(artifact, options=GuardOptions(threads=threads))
-    with served(artifact) as batched, served(artifact, "--token-budget", "1", "--max-wait-ms", "0") as single:
+    with (
+        served(artifact) as batched,
+        served(artifact, *_UNBATCHED) as unbatched,
+        served(artifact, *_UNBATCHED, "--parallel", "1") as single,
+    ):
         ways = [
             _Way(ENFORCE, batched, texts, clients, "enforce"),
             _Way(MONITOR, batched, texts, clients, "monitor"),
             _Way(OFF, batched, texts, clients, "off"),
+            _Way(ALONE, unbatched, texts, clients, "enforce"),
             _Way(ONE_BY_ONE, single, texts, clients, "enforce"),
         ]
         systems = [System(IN_PROCESS, lambda: guard.classify(texts)), *(System(way.name, way.run) for way in ways)]

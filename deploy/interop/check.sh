@@ -10,5 +10,5 @@ environment=${3:-$root/build/interop}
 
 [ -x "$environment/bin/python" ] || "${PYTHON:-python3}" -m venv "$environment"
 "$environment/bin/pip" install --quiet \
-    "$root[cpu]" "optimum-onnx[onnxruntime]>=0.1" torch
+    "$root[cpu]" "optimum-onnx[onnxruntime]>=0.1" "torch==2.13.0"
 "$environment/bin/python" "$root/deploy/interop/optimum_answers.py" "$1" "$2"

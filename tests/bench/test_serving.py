@@ -21,11 +21,18 @@ def test_every_way_is_measured_and_told(tiny_artifact, clean_texts, monkeypatch)
         tiny_artifact, texts, clients=8, rounds=1, steady_seconds=0.5, overload_seconds=1.0
     )
     rows = {row.name: row for row in report.rows}
-    assert set(rows) == {serving.IN_PROCESS, serving.ENFORCE, serving.MONITOR, serving.OFF, serving.ONE_BY_ONE}
+    assert set(rows) == {
+        serving.IN_PROCESS,
+        serving.ENFORCE,
+        serving.MONITOR,
+        serving.OFF,
+        serving.ALONE,
+        serving.ONE_BY_ONE,
+    }
     assert rows[serving.IN_PROCESS].times_in_process.median == 1
-    for name in (serving.ENFORCE, serving.MONITOR, serving.OFF, serving.ONE_BY_ONE):
+    for name in (serving.ENFORCE, serving.MONITOR, serving.OFF, serving.ALONE, serving.ONE_BY_ONE):
         assert rows[name].load.statuses == {200: 60}
-    assert rows[serving.ONE_BY_ONE].batch == 1
+    assert rows[serving.ALONE].batch == rows[serving.ONE_BY_ONE].batch == 1
     assert rows[serving.OFF].batch > 1
     assert report.steady.statuses[200] > 1
     assert report.overload.load.statuses.keys() <= {200, 429, 504}

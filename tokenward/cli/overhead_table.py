@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.table import Table
 
 from ..bench.record import Metric, Row
+from .record_table import record_table
 
 _COLUMNS: dict[str, Callable[[Mapping[str, Metric]], str]] = {
     "texts/s": lambda m: _spread(m["texts_per_second"]),
@@ -31,24 +32,11 @@ def overhead_tables(rows: Sequence[Row]) -> list[Table]:
 
 def _table(batch: int, rows: Sequence[Row]) -> Table:
     title = "one text a call" if batch == 1 else f"{batch} texts a call"
-    missing = [f"{row.name('batch')}: not run: {row.not_run}" for row in rows if row.not_run is not None]
-    table = Table(
-        title=title,
-        caption="\n".join(missing) or None,
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-        header_style="dim",
-    )
-    table.add_column("")
-    for name in (*_COLUMNS, "texts"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        if row.not_run is None:
-            cells = [show(row.metrics) for show in _COLUMNS.values()]
-            table.add_row(row.name("batch"), *cells, str(row.settings["texts"]))
-    return table
+    return record_table(title, (*_COLUMNS, "texts"), rows, lambda row: row.name("batch"), _cells)
+
+
+def _cells(row: Row) -> list[str]:
+    return [*(show(row.metrics) for show in _COLUMNS.values()), str(row.settings["texts"])]
 
 
 def _passes(metrics: Mapping[str, Metric]) -> list[str]:
