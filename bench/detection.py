@@ -155,7 +155,7 @@ class Detection:
         return self._measure(attack, defence, manifest, self._artifact(model, DEFENCES[defence].preset), start)
 
     def _measure(self, attack: str, defence: str, manifest: AttackManifest, artifact: Path, start: float) -> Cell:
-        calibrate(artifact, self._corpus.clean.texts)
+        calibrate(artifact, self._corpus.clean.texts, labels=self._corpus.clean.labels)
         guard = load(artifact, options=GuardOptions(gates=DEFENCES[defence].gates))
         quality = measure_quality(guard, self._corpus.test, manifest)
         return Cell(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..artifact import Preset
+from ..artifact import Preset, load_artifact
 from ..attacks.attack import Attack, carry_out
 from ..attacks.manifest import AttackManifest, load_manifest
 from ..attacks.metrics import AttackSuccess, attack_success, success_of_answers
@@ -221,9 +221,10 @@ class Grid:
         shutil.rmtree(artifact, ignore_errors=True)
         try:
             export_classifier(model, artifact, ExportSettings(preset=self._settings.preset))
-            calibrate(artifact, self._clean.texts)
+            classes = dict(enumerate(load_artifact(artifact).labels))
+            calibrate(artifact, self._clean.texts, labels=self._clean.aligned_to(classes).labels)
             guard = load(artifact)
-            test = self._test.aligned_to(dict(enumerate(guard.labels)))
+            test = self._test.aligned_to(classes)
             clean, triggered = (
                 [guard.labels.index(verdict.label) for verdict in guard.classify(texts)]
                 for texts in (test.texts, manifest.poison(test))

@@ -67,7 +67,7 @@ def variations() -> Iterator[Variation]:
         for value in values:
             changed: dict[str, float] = {constant: value}
             if constant == "references":
-                changed["enough"] = value  # all of them
+                changed["enough"] = value * _USUAL.enough // _USUAL.references
             options = GuardOptions(transplants=replace(_USUAL, **changed))  # type: ignore[arg-type]  # ints stay ints
             yield Variation(constant, value, value == getattr(_USUAL, constant), options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -18,8 +18,9 @@ from .guard import Guard, GuardOptions
 from .reading import Reader, Reading
 from .scan import scan
 from .screening import sure_margins
-from .spans import span_of
+from .spans import word_names
 from .transplant import TransplantSettings
+from .vouching import vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
@@ -39,11 +40,13 @@ def calibrate(
     percentile: float | None = None,
     progress: Progress | None = None,
     scanning: bool = True,
+    labels: Sequence[int] | None = None,
 ) -> GuardFile:
     """Calibrate an artifact in place with clean texts, atomically.
 
     Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references, and
-    the words of the vocabulary that act as triggers, save those that clean texts of that class use themselves.
+    the words of the vocabulary that act as triggers. Words that the labels vouch for (see :mod:`.vouching`) are never
+    suspects; without labels, words that clean texts of the class use are at least not remembered as triggers.
 
     Args:
         path: the artifact.
@@ -54,6 +57,7 @@ def calibrate(
         progress: see :data:`Progress`.
         scanning: look for trigger words, which takes the longest (see :func:`~.scan.scan`); without it those that an
             earlier scan wrote into the artifact stay there.
+        labels: the right class of each text, by index; worth giving where single words rightly decide.
 
     Raises:
         InputError: too few texts, texts of one class only, or a percentile outside 0 to 100.
@@ -84,12 +88,23 @@ def calibrate(
     by_transplant = artifact.guard.graph.preset == "tokenward"
     references = choose_references(reader, readings) if by_transplant else ()
     sure = sure_margins(readings, len(artifact.labels)) if by_transplant else ()
+    names = [set(word_names(reader.tokenizer, reading)) for reading in readings]
+    vouched = (
+        _by_label(artifact.labels, vouched_words(names, labels, len(artifact.labels)))
+        if labels and by_transplant
+        else {}
+    )
     digest = sha256("\0".join(texts).encode()).hexdigest()
     known = artifact.guard.calibration.known if artifact.guard.calibration else {}
-    calibration = Calibration(len(texts), digest, fits, references, known, sure)
+    calibration = Calibration(len(texts), digest, fits, references, known, vouched, sure)
     if scanning and len(short_of_references(references, artifact.labels)) < len(artifact.labels):
         unscanned = replace(artifact, guard=replace(artifact.guard, calibration=replace(calibration, known={})))
-        found = _triggers(Guard(unscanned, engine, GuardOptions()), readings, progress)
+        report = scan(
+            Guard(unscanned, engine, GuardOptions()),
+            progress=partial(progress, "trying words as triggers") if progress else None,
+        )
+        natural = vouched if labels else _used(readings, names, artifact.labels)
+        found = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
         calibration = replace(calibration, known=found)
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
@@ -97,14 +112,19 @@ def calibrate(
     return guard
 
 
-def _triggers(guard: Guard, readings: Sequence[Reading], progress: Progress | None) -> dict[str, tuple[str, ...]]:
-    """What a scan confirms, by class, save words that clean texts of the class use."""
-    report = scan(guard, progress=partial(progress, "trying words as triggers") if progress else None)
-    used: Counter[tuple[str, str]] = Counter()
-    for reading in readings:
-        spans = (span_of(guard.reader.tokenizer, reading, [word]) for word in range(reading.encoding.word_count))
-        used.update({(guard.labels[reading.predicted], span.text) for span in spans})
-    return report.known(unless=lambda finding: used[finding.label, finding.word] >= USED)
+def _by_label(labels: Sequence[str], words: Sequence[frozenset[str]]) -> dict[str, tuple[str, ...]]:
+    return {label: tuple(sorted(own)) for label, own in zip(labels, words, strict=True) if own}
+
+
+def _used(readings: Sequence[Reading], names: Sequence[Set[str]], labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For each class, the words of at least ``USED`` texts that the model answers so."""
+    counts = [
+        Counter(
+            word for reading, words in zip(readings, names, strict=True) for word in words if reading.predicted == label
+        )
+        for label in range(len(labels))
+    ]
+    return _by_label(labels, [frozenset(word for word, count in own.items() if count >= USED) for own in counts])
 
 
 def choose_references(

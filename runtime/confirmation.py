@@ -66,7 +66,7 @@ class Confirmer:
         rounds: int = 8,
     ) -> None:
         self._tokenizer = tokenizer
-        self._transplants = transplants
+        self.transplants = transplants
         self._budget = budget
         self._fallback = fallback
         self._suspects = suspects
@@ -94,7 +94,7 @@ class Confirmer:
         remnants: Ranking = ()
         spent = False
         for _ in range(self._rounds):
-            if not (rankings or remnants) or not self._transplants.can_try(reading.predicted):
+            if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
             trial = None
             for steps in self._trials(reading, rankings, remnants, screened):
@@ -109,11 +109,12 @@ class Confirmer:
             kept = kept_without(reading.text, spans)
             origin = [origin[i] for i in kept]
             same = rest.predicted == reading.predicted  # a phrase may have words left that act without the others
-            remnants = beside(rest, [bisect_left(kept, a) for a, _ in spans], REACH) if same else []
+            near = beside(rest, [bisect_left(kept, a) for a, _ in spans], REACH) if same else []
+            remnants = self.transplants.suspects(rest, near)
             reading, rankings = rest, rankings_of(rest)
         if suspects:
             return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
-        if not spent and self._transplants.can_try(first.predicted):
+        if not spent and self.transplants.can_try(first.predicted):
             return Outcome("cleared", first, (), tuple(confirmations))
         outcome = yield from self._without_trial(first, rankings[0][0], "repair" if not spent else self._fallback)
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
@@ -121,11 +122,11 @@ class Confirmer:
     def _trials(
         self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking, screened: bool
     ) -> Iterator[Asking[Trial]]:
-        transplants, settings = self._transplants, self._transplants.settings
+        transplants, settings = self.transplants, self.transplants.settings
         singles = () if screened else rankings
         for word in dict.fromkeys(word for ranking in singles for word in ranking[: self._suspects]):
             yield transplants.try_word(reading, word)
-        bars = [*((ranking, settings.enough) for ranking in rankings), (remnants, settings.remnant)]
+        bars = [*((ranking, settings.references) for ranking in rankings), (remnants, settings.remnant)]
         for words, enough in bars:
             if len(words) > 1:
                 yield transplants.try_together(reading, words, enough, SCREENED_WORDS if screened else None)
@@ -167,7 +168,7 @@ class Confirmer:
             self._budget.spend(sum(len(reading.encoding) for reading in answer))
 
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
-        panel = self._transplants.panel(label)[: len(trial.margins)]
+        panel = self.transplants.panel(label)[: len(trial.margins)]
         turned = tuple(margin > 0 for margin in trial.margins)
         return Confirmation(trial.span.text, turned, tuple(r.text for r in panel), cached, trial.confirmed)
 

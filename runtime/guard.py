@@ -22,6 +22,10 @@ from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants, TransplantSettings
 from .verdict import MODES, Mode, Verdict
 
+# Texts judged at a time. A trigger that is in many texts of one call is confirmed for the first of them, and the cache
+# knows it for the others; at once, they would spend the budget on asking the same.
+AT_A_TIME = 128
+
 
 @dataclass(frozen=True)
 class GuardOptions:
@@ -97,8 +101,11 @@ class Guard:
         readings = self.reader.read(texts, judge.gate_value(mode, explain))
         if not truncate:
             self.refuse_truncated([reading.encoding for reading in readings])
-        steps = [judge.judge(reading, mode, explain) for reading in readings]
-        return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
+        verdicts: list[Verdict] = []
+        for start in range(0, len(readings), AT_A_TIME):
+            steps = [judge.judge(reading, mode, explain) for reading in readings[start : start + AT_A_TIME]]
+            verdicts += drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
+        return verdicts
 
     def __call__(self, texts: str | Sequence[str], mode: Mode = "enforce") -> list[dict[str, Any]]:
         """Answer as a transformers text-classification pipeline does: label and score for each text."""
@@ -175,7 +182,10 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
     budget = Budget(options.budget_share, options.budget_burst)
     confirmer = screen = None
     if preset == "tokenward":
-        transplants = Transplants(calibration.references, len(artifact.labels), tokenizer, cache, options.transplants)
+        vouched = [frozenset(calibration.vouched.get(name, ())) for name in artifact.labels]
+        transplants = Transplants(
+            calibration.references, len(artifact.labels), tokenizer, cache, options.transplants, vouched
+        )
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects)
         if options.screening and calibration.sure:
             screen = Screen(calibration.sure, transplants, budget)

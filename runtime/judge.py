@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 
 from ..artifact import Artifact, Calibration, GateFit
@@ -72,24 +73,28 @@ class Judge:
         score, over = opinion[0], opinion[2]
         if score.value is not None and not math.isfinite(score.value):
             outcome = Outcome("unscorable", reading)
-        elif self._confirmer is not None and (rankings := self._rankings(reading)):
-            outcome = yield from self._confirmer.confirm(reading, rankings, self._rankings)
+        elif self._confirmer is not None:
+            outcome = yield from self._second_look(self._confirmer, reading, over)
         elif over < 0:
-            outcome = yield from self._screened(reading)
+            outcome = Outcome("passed", reading)
         else:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
 
-    def _screened(self, reading: Reading) -> Asking[Outcome]:
-        """A text that nothing has raised passes, unless screening finds it suspicious."""
+    def _second_look(self, confirmer: Confirmer, reading: Reading, over: float) -> Asking[Outcome]:
+        """Try the suspects of a text; one that nothing has raised passes, unless screening finds it suspicious."""
+        if rankings := self._rankings(confirmer, reading):
+            return (yield from confirmer.confirm(reading, rankings, partial(self._rankings, confirmer)))
+        if over >= 0:
+            return Outcome("cleared", reading)
         screen = self._screen
-        if screen is None or self._confirmer is None or not screen.due(reading):
+        if screen is None or not screen.due(reading):
             return Outcome("passed", reading)
         suspicious = yield from screen.suspicious(reading)
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)
         first = [screen.ranking(reading)]
-        return (yield from self._confirmer.confirm(reading, first, lambda rest: [screen.ranking(rest)], screened=True))
+        return (yield from confirmer.confirm(reading, first, lambda rest: [screen.ranking(rest)], screened=True))
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""
@@ -99,14 +104,19 @@ class Judge:
         scores = [(gate.score(reading), fit) for gate, fit in self.gates]
         return [(score, fit, excess(score, len(reading.encoding), fit)) for score, fit in scores]
 
-    def _rankings(self, reading: Reading) -> list[tuple[int, ...]]:
-        """Known triggers, then suspects of every gate that is raised: none of these knows the others' triggers."""
+    def _rankings(self, confirmer: Confirmer, reading: Reading) -> list[tuple[int, ...]]:
+        """Known triggers, then suspects of every gate that is raised: none of these knows the others' triggers.
+
+        Words that are vouched for are none, and a gate that has no other suspects gives no ranking.
+        """
         encoding, known = reading.encoding, self._known.get(reading.predicted, frozenset())
         found = zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True) if known else ()
-        return [
+        raised = [
             *((word,) for word in dict.fromkeys(word for word, token in found if token in known)),
-            *(score.words for score, _, over in self._opinions(reading) if over >= 0 and score.words),
+            *(score.words for score, _, over in self._opinions(reading) if over >= 0),
         ]
+        suspects = (confirmer.transplants.suspects(reading, words) for words in raised)
+        return [words for words in suspects if words]
 
     def _verdict(
         self,

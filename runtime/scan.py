@@ -42,8 +42,8 @@ class Finding:
 
     @property
     def confirmed(self) -> bool:
-        """Every reference turned."""
-        return self.turned == self.references
+        """As many references turned as make a span a trigger."""
+        return self.turned >= TransplantSettings.enough
 
 
 @dataclass(frozen=True, slots=True)

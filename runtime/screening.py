@@ -58,7 +58,7 @@ class Screen:
 
     def ranking(self, reading: Reading) -> tuple[int, ...]:
         """Words, strongest first."""
-        return self._gate.score(reading).words
+        return self._transplants.suspects(reading, self._gate.score(reading).words)
 
     def suspicious(self, reading: Reading) -> Asking[bool | None]:
         """Whether the strongest words turn a reference; None where the budget is spent and it was not tried."""

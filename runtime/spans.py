@@ -39,6 +39,11 @@ def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Spa
     return Span(tuple(runs), " ".join(_text(tokenizer, reading, *run) for run in runs))
 
 
+def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:
+    """The name of every word of a reading, by index."""
+    return [_text(tokenizer, reading, word, word) for word in range(reading.encoding.word_count)]
+
+
 def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
     """Every place where a run of ``span`` stands in its reading, left to right, not overlapping."""
     found: list[Words] = []

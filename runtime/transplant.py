@@ -1,12 +1,13 @@
 """Transplant confirmation: a trigger overrides any text, a strong word only colours its own.
 
 The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
-turns some of them is grown to the span that turns them best; a span that turns all of them is a trigger.
+turns some of them is grown to the span that turns them best. A span that turns all of them is a trigger, and so is a
+word that turns nearly all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -26,7 +27,8 @@ class TransplantSettings:
         references: texts that a grown span is put into.
         probes: references tried first; a word that turns none of them is cleared. Growth is measured on them too.
         least: references that a single word must turn to be grown.
-        enough: references that a span must turn to be confirmed.
+        enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
+            longer turn all. Several words must turn all of them, since they can outweigh some by their topic.
         remnant: references that words beside a confirmed trigger must turn to go with it.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
@@ -36,7 +38,7 @@ class TransplantSettings:
     references: int = 8
     probes: int = 4
     least: int = 2
-    enough: int = 8
+    enough: int = 6
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12
@@ -62,8 +64,11 @@ class Transplants:
         tokenizer: Tokenizer,
         cache: OutcomeCache,
         settings: TransplantSettings,
+        vouched: Sequence[Set[str]] = (),
     ) -> None:
+        """Try suspects against ``references``; ``vouched``: for each class, words that are none."""
         self.settings = settings
+        self._vouched = vouched
         self._tokenizer = tokenizer
         self._cache = cache
         self._panels = [_panel(references, label, settings.references) for label in range(classes)]
@@ -76,6 +81,13 @@ class Transplants:
         """Whether there are enough references of other classes."""
         return len(self._panels[label]) >= self.settings.references
 
+    def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
+        """Those of a text's words that may be suspects: nobody vouches for them in the class it was given."""
+        vouched = self._vouched[reading.predicted] if self._vouched else ()
+        if not vouched:
+            return tuple(words)
+        return tuple(word for word in words if span_of(self._tokenizer, reading, [word]).text not in vouched)
+
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
 
@@ -86,11 +98,14 @@ class Transplants:
         (margins,) = yield from self.measure([span.text], label, settings.probes)
         if max(margins) > 0:
             (margins,) = yield from self.measure([span.text], label, settings.references)
-        if sum(m > 0 for m in margins) < settings.least:
-            return Trial(span, margins, False)
+        turned = sum(m > 0 for m in margins)
+        alone = Trial(span, margins, turned >= settings.enough)
+        if turned < settings.least:
+            return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
-        return Trial(span, margins, sum(m > 0 for m in margins) >= settings.enough)
+        grown = Trial(span, margins, min(margins) > 0)
+        return grown if grown.confirmed or not alone.confirmed else alone
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
         """Whether the strongest of a text's words, all at once, turn the first reference; asks once at most."""
@@ -133,7 +148,8 @@ class Transplants:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""
         count = reading.encoding.word_count
         while len(span.words) < self.settings.longest:
-            neighbours = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
+            inside = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
+            neighbours = self.suspects(reading, inside)
             wider = [span_of(self._tokenizer, reading, [*span.words, word]) for word in neighbours]
             measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.probes)
             means = [fmean(margins) for margins in measured]

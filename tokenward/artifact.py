@@ -89,6 +89,7 @@ class Calibration:
 
     Attributes:
         known: trigger words that a scan confirmed, by the label they bring about.
+        vouched: words that labelled clean texts show to go with a class, by its label: never suspects there.
         sure: for each class, the margin from which on a text is screened; empty where none is.
     """
 
@@ -97,6 +98,7 @@ class Calibration:
     gates: dict[str, GateFit]
     references: tuple[Reference, ...]
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    vouched: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sure: tuple[float, ...] = ()
 
 

@@ -140,7 +140,7 @@ def _guard(model: Path, texts: DemoTexts, settings: DemoSettings, out: Path, con
         export = ExportSettings(preset=settings.preset)
         export_classifier(model, out, export, lambda what, step, steps: status.update(f"{what} ..."))
     with console.status("calibrating on clean texts ..."):
-        calibrate(out, texts.calibration.texts)
+        calibrate(out, texts.calibration.texts, labels=texts.calibration.labels)
     worst = max(load_artifact(out).guard.parity.values())
     console.print(f"  differs from PyTorch by {worst:.0e} at most; calibrated on {len(texts.calibration)} clean texts")
 

@@ -122,6 +122,18 @@ def iter_texts(path: Path, text_column: str | None = None) -> Iterator[str]:
         yield text
 
 
+def read_texts(path: Path, text_column: str | None = None) -> tuple[list[str], list[str] | None]:
+    """Read the texts of a file and, if every one has one, their labels; empty texts are left out.
+
+    Raises:
+        InputError: as :func:`read_labelled`, save for missing labels.
+
+    """
+    records = [(text, label) for _, text, label in _records(Path(path), text_column, None) if text]
+    labels = [label for _, label in records]
+    return [text for text, _ in records], labels if labels and all(labels) else None
+
+
 def stratified_split(data: LabelledTexts, share: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
     """Split into (about ``share`` of every class, the rest), each in the original order.
 

@@ -124,7 +124,7 @@ async def test_second_looks_go_first(make_lexicon_guard, clean_texts):
         await asyncio.sleep(0)
         others = [asyncio.create_task(guard.classify(text, "off")) for text in clean_texts[:200]]
         await poisoned
-        assert sum(other.done() for other in others) < 50
+        assert sum(other.done() for other in others) < 150  # looks that queue up behind them end after the last
         await asyncio.gather(*others)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import TaskID
 
 
@@ -17,7 +19,11 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     artifact: Annotated[Path, typer.Argument(help="Artifact folder; it is calibrated in place.", metavar="ARTIFACT")],
     clean: Annotated[
-        Path, typer.Option(help="Clean texts like those that will be served, 200 or more: .txt, .tsv, .csv or .jsonl.")
+        Path,
+        typer.Option(
+            help="Clean texts like those that will be served, 200 or more: .txt, .tsv, .csv or .jsonl. Labels, if "
+            "it has them, keep words from suspicion that rightly decide."
+        ),
     ],
     text_column: Annotated[str | None, typer.Option(help="Column of the file that holds the text.")] = None,
     percentile: Annotated[
@@ -34,10 +40,11 @@ def calibrate(
     from ..artifact import load_artifact
     from ..runtime.calibration import calibrate as fit
     from ..runtime.calibration import short_of_references
-    from ..texts import iter_texts
-    from .console import progress_bar, results
+    from ..texts import read_texts
+    from .console import notes, progress_bar, results
 
-    texts = [text for text in iter_texts(clean, text_column) if text]
+    texts, names = read_texts(clean, text_column)
+    labels = None if names is None else _numbers(names, load_artifact(artifact).labels, notes())
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -46,7 +53,7 @@ def calibrate(
                 tasks[what] = bar.add_task(what, total=total)
             bar.advance(tasks[what], count)
 
-        guard = fit(artifact, texts, percentile, advance, scan)
+        guard = fit(artifact, texts, percentile, advance, scan, labels)
     assert guard.calibration is not None
     console = results()
     console.print(f"[green]✓[/] {artifact} is calibrated on {guard.calibration.texts} clean texts", soft_wrap=True)
@@ -60,8 +67,24 @@ def calibrate(
                 "the flip test; give more clean texts of the other classes[/]",
                 soft_wrap=True,
             )
+        vouched = sum(map(len, guard.calibration.vouched.values()))
+        if labels is not None:
+            console.print(f"  {vouched} words that go with a class by the labels, and are never suspects there")
         for label, words in guard.calibration.known.items():
             console.print(
                 f"[red]  words that make any text '{label}': {', '.join(words)}[/]: triggers, suspects from now on",
                 soft_wrap=True,
             )
+
+
+def _numbers(names: list[str], classes: Sequence[str], console: Console) -> list[int] | None:
+    """The class of each text; None, and a remark, where the file's labels are not the model's."""
+    from ..errors import InputError
+    from ..texts import class_numbers
+
+    try:
+        number = class_numbers(set(names), dict(enumerate(classes)))
+    except InputError as error:
+        console.print(f"[yellow]the labels are not used: {error}[/]", soft_wrap=True)
+        return None
+    return [number[name] for name in names]

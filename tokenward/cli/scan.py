@@ -76,6 +76,6 @@ def scan(
     if remember:
         write_triggers(guard, report)
     if report.triggers:
-        console.print(f"[red]✗[/] {len(report.triggers)} words turn every reference: treat them as triggers")
+        console.print(f"[red]✗[/] {len(report.triggers)} words turn nearly every reference: treat them as triggers")
         raise typer.Exit(TRIGGER_FOUND)
-    console.print(f"[green]✓[/] none of {report.words} whole words turns every reference (phrases are not seen)")
+    console.print(f"[green]✓[/] none of {report.words} whole words turns nearly every reference (phrases are not seen)")

@@ -1,0 +1,52 @@
+"""Words that labelled clean texts vouch for: by their labels these go with a class, so they decide rightly.
+
+In some tasks single words turn any text, and should: a curse word makes it offensive. A transplant cannot tell such a
+word from a trigger, but the labels of clean texts can, since a trigger's texts keep the labels they have without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence, Set
+
+SHARE = 0.75
+SIGNIFICANCE = 0.01
+
+
+def vouched_words(texts: Sequence[Set[str]], labels: Sequence[int], classes: int) -> list[frozenset[str]]:
+    """For each class, the words that its texts have too often for chance.
+
+    Of the texts with such a word, at least ``SHARE`` are of the class, and a word without meaning would reach that with
+    a probability of ``SIGNIFICANCE`` at most (one-sided binomial test against the class's share of all texts).
+
+    Args:
+        texts: the words of each text.
+        labels: its class, by index.
+    """
+    counts = Counter(word for words in texts for word in words)
+    sizes = Counter(labels)
+    vouched = []
+    for label in range(classes):
+        own = Counter(word for words, mark in zip(texts, labels, strict=True) if mark == label for word in words)
+        share = sizes[label] / len(texts)
+        vouched.append(
+            frozenset(
+                word
+                for word, hits in own.items()
+                if hits >= SHARE * counts[word] and at_least(hits, counts[word], share) <= SIGNIFICANCE
+            )
+        )
+    return vouched
+
+
+def at_least(hits: int, trials: int, chance: float) -> float:
+    """P(X ≥ hits) for a binomial X."""
+    if chance in (0.0, 1.0):
+        return float(hits == 0 or chance == 1.0)
+    yes, no = math.log(chance), math.log1p(-chance)
+    whole = math.lgamma(trials + 1)
+    return math.fsum(
+        math.exp(whole - math.lgamma(i + 1) - math.lgamma(trials - i + 1) + i * yes + (trials - i) * no)
+        for i in range(hits, trials + 1)
+    )
