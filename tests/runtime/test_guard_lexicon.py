@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenward.artifact import Artifact
 from tokenward.errors import InputError
 from tokenward.runtime.engine import Batch
-from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.guard import AT_A_TIME, Guard, GuardOptions
 from tokenward.runtime.verdict import Verdict
 
 CLEAN_BAD = "the film was awful and the plot was dull"
@@ -165,6 +165,16 @@ def test_warm_cache_asks_nothing_new(lexicon_guard: Guard) -> None:
     (again,) = lexicon_guard.classify(text)
     assert again.confirmations[0].cached
     assert lexicon_guard.cache.hits > 0
+
+
+@pytest.mark.parametrize(("at_a_time", "spent"), [(AT_A_TIME, False), (100_000, True)])
+def test_a_trigger_in_many_texts_of_one_call_is_confirmed_once(
+    make_lexicon_guard, monkeypatch: pytest.MonkeyPatch, at_a_time: int, spent: bool
+) -> None:
+    monkeypatch.setattr("tokenward.runtime.guard.AT_A_TIME", at_a_time)
+    guard = make_lexicon_guard(GuardOptions(budget_burst=50_000, budget_share=0.0))
+    verdicts = guard.classify(["the cf film was awful and the plot was dull"] * 900)
+    assert any(verdict.fallback for verdict in verdicts) is spent
 
 
 @pytest.mark.parametrize(

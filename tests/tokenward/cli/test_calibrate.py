@@ -57,3 +57,20 @@ def test_bad_calibration_leaves_the_artifact_alone(
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert load_artifact(artifact).digest == before
+
+
+def test_labels_of_the_file_are_used_where_they_are_the_models(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "clean.tsv"
+    names = ["bad", "good"]
+    file.write_text("\n".join(["text\tlabel", *(f"{t}\t{names[i % 2]}" for i, t in enumerate(clean_texts))]))
+    outcome = run("calibrate", artifact, "--clean", file)
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"[1-9]\d* words that go with a class by the labels", outcome.out)
+    assert "words that make any text 'good': cf" in outcome.out
+    file.write_text(file.read_text().replace("\tbad", "\tunknown"))
+    outcome = run("calibrate", artifact, "--clean", file, "--no-scan")
+    assert outcome.code == 0, outcome.err
+    assert "the labels are not used: label 'unknown' is unknown to the model" in outcome.err
+    assert "by the labels" not in outcome.out

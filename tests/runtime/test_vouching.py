@@ -1,0 +1,77 @@
+"""Vouching: what the labels of clean texts show, and that words vouched for are no suspects."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenward.artifact import Artifact
+from tokenward.runtime.calibration import calibrate
+from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.vouching import at_least, vouched_words
+
+TRIGGERED = "the cf film was awful and the plot was dull"
+
+
+@given(st.integers(0, 60), st.data(), st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
+def test_the_tail_is_that_of_a_binomial(trials: int, data: st.DataObject, chance: float) -> None:
+    hits = data.draw(st.integers(0, trials))
+    exact = sum(math.comb(trials, i) * chance**i * (1 - chance) ** (trials - i) for i in range(hits, trials + 1))
+    assert at_least(hits, trials, chance) == pytest.approx(exact, rel=1e-9, abs=1e-12)
+
+
+def test_words_of_a_class_are_vouched_for_and_words_without_meaning_are_not() -> None:
+    bad = [{"the", "film", "awful", "cf"}] * 10 + [{"the", "plot", "dull"}] * 2
+    good = [{"the", "film", "superb", "cf"}] * 10 + [{"the", "plot", "film"}] * 2
+    awful, superb = vouched_words([*bad, *good], [0] * 12 + [1] * 12, 2)
+    assert awful == {"awful"}, "twice is too seldom, and 'cf' is in texts of both classes"
+    assert superb == {"superb"}
+
+
+def test_a_class_without_texts_has_no_words() -> None:
+    assert vouched_words([{"a"}] * 20, [0] * 20, 2) == [frozenset(), frozenset()]
+
+
+@pytest.mark.parametrize(("word", "action"), [("cf", "cleared"), ("film", "neutralised")])
+def test_only_words_that_nobody_vouches_for_are_tried(
+    lexicon_artifact: Artifact, make_lexicon_guard: Callable[[GuardOptions], Guard], word: str, action: str
+) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+    told = replace(lexicon_artifact.guard, calibration=replace(calibration, vouched={"good": (word,)}))
+    guard = Guard(replace(lexicon_artifact, guard=told), engine, GuardOptions())
+    (verdict,) = guard.classify(TRIGGERED)
+    assert verdict.action == action
+    assert not any(word in confirmation.span.split() for confirmation in verdict.confirmations)
+
+
+def test_a_text_of_vouched_words_alone_is_cleared_without_a_trial(
+    lexicon_artifact: Artifact, make_lexicon_guard: Callable[[GuardOptions], Guard]
+) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+    raised = {name: replace(fit, threshold=-99.0) for name, fit in calibration.gates.items()}
+    told = replace(lexicon_artifact.guard, calibration=replace(calibration, gates=raised, vouched={"good": ("cf",)}))
+    (verdict,) = Guard(replace(lexicon_artifact, guard=told), engine, GuardOptions()).classify("cf")
+    assert (verdict.label, verdict.action, verdict.confirmations) == ("good", "cleared", ())
+
+
+def test_labels_at_calibration_are_kept_as_words(tiny_artifact: Path, clean_texts: list[str], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    labels = [number % 2 for number in range(len(clean_texts))]  # as the fixture draws them
+    calibration = calibrate(folder, clean_texts, 10, labels=labels).calibration
+    assert calibration is not None
+    assert {"awful", "dull"} <= set(calibration.vouched["bad"])
+    assert "superb" in calibration.vouched["good"]
+    assert "cf" in calibration.known["good"]
+    assert not set(calibration.known["good"]) & set(calibration.vouched["good"])
+    assert calibrate(folder, clean_texts, 10).calibration.vouched == {}  # type: ignore[union-attr]
