@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -139,8 +140,14 @@ def _guard(model: Path, texts: DemoTexts, settings: DemoSettings, out: Path, con
     with console.status("exporting ...") as status:
         export = ExportSettings(preset=settings.preset)
         export_classifier(model, out, export, lambda what, step, steps: status.update(f"{what} ..."))
-    with console.status("calibrating on clean texts ..."):
-        calibrate(out, texts.calibration.texts, labels=texts.calibration.labels)
+    with console.status("calibrating ...") as status:
+        done: Counter[str] = Counter()
+
+        def tell(what: str, count: int, total: int) -> None:
+            done[what] += count
+            status.update(f"{what}, {done[what]} of {total} ...")
+
+        calibrate(out, texts.calibration.texts, progress=tell, labels=texts.calibration.labels)
     worst = max(load_artifact(out).guard.parity.values())
     console.print(f"  differs from PyTorch by {worst:.0e} at most; calibrated on {len(texts.calibration)} clean texts")
 
