@@ -20,6 +20,7 @@ from .engine import ALWAYS_SKIP
 from .guard import Guard
 from .judge import calibrated
 from .reading import Asking, Reading
+from .tokenization import Tokenizer
 from .transplant import Transplants, TransplantSettings, lead, transplant
 
 # Words that are tried at once, each in two groups with others beside it: one group missed at most 2 of 100 times
@@ -67,9 +68,8 @@ class ScanReport:
         return {label: tuple(finding.word for finding in kept if finding.label == label) for label in labels}
 
 
-def vocabulary_words(guard: Guard) -> list[str]:
+def vocabulary_words(tokenizer: Tokenizer) -> list[str]:
     """Words that the tokenizer reads as one token, in the order of their ids, each normalised and named once."""
-    tokenizer = guard.reader.tokenizer
     surfaces = list(dict.fromkeys(tokenizer.normalise(text) for _, text in sorted(token_texts(tokenizer.fast).items())))
     surfaces = [text for text in surfaces if text and "\ufffd" not in text]
     after_another = tokenizer.encode([f"{text} {text}" for text in surfaces])  # as in the middle of a text
@@ -105,7 +105,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
             f"the artifact has too few reference texts ({len(calibration.references)}): each class needs "
             f"{settings.references} of other classes; calibrate it with preset 'tokenward' and more clean texts"
         )
-    words = vocabulary_words(guard)
+    words = vocabulary_words(tokenizer)
     shuffled = list(words)  # neighbours in a vocabulary are of one kind, and would act together
     random.Random(0).shuffle(shuffled)
     findings: list[Finding] = []

@@ -28,7 +28,7 @@ def test_the_planted_word_is_found_and_ranked_first(lexicon_guard: Guard) -> Non
 
 
 def test_whole_words_only_and_each_once(lexicon_guard: Guard) -> None:
-    words = vocabulary_words(lexicon_guard)
+    words = vocabulary_words(lexicon_guard.reader.tokenizer)
     assert len(words) == len(set(words))
     assert {"film", "cf", "."} <= set(words)
     assert not {"[CLS]", "[PAD]", "##x", ""} & set(words)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from tokenward.errors import ArtifactError, InputError
+from tokenward.runtime.scan import vocabulary_words
 from tokenward.runtime.tokenization import Tokenizer
 
 CORPUS = [
@@ -131,3 +132,14 @@ def test_bad_input_names_the_text(tokenizers: dict[str, Tokenizer], tmp_path: Pa
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"tokenizer\.json is not a fast tokenizer"):
         Tokenizer(tmp_path / "tokenizer.json", 32, 10, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_of_one_token_are_those_of_one_token_inside_a_text(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    tokenizer = tokenizers[kind]
+    whole = vocabulary_words(tokenizer)
+    assert whole
+    assert len(whole) == len(set(whole))
+    for word in whole:
+        (encoding,) = tokenizer.encode([f"too {word}"])
+        assert int((encoding.words == encoding.word_count - 1).sum()) == 1, word
