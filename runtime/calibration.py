@@ -103,7 +103,7 @@ def calibrate(
             Guard(unscanned, engine, GuardOptions()),
             progress=partial(progress, "trying words as triggers") if progress else None,
         )
-        natural = vouched if labels else _used(readings, names, artifact.labels)
+        natural = {} if labels else _used(readings, names, artifact.labels)
         found = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
         calibration = replace(calibration, known=found)
     guard = replace(artifact.guard, calibration=calibration)

@@ -81,7 +81,7 @@ def vocabulary_words(tokenizer: Tokenizer) -> list[str]:
 
 
 def scan(guard: Guard, first_only: bool = False, progress: Progress | None = None) -> ScanReport:
-    """Try every whole word of the vocabulary for every class.
+    """Try every whole word of the vocabulary for every class, save those that are vouched for.
 
     Outcomes go into ``guard.cache``: a scan that was interrupted goes on where it stood if the cache is kept, and
     serving starts with a warm one.
@@ -113,7 +113,8 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
         chunk = shuffled[start : start + CHUNK]
         turning = _turning(guard, {label: _shortest(transplants.panel(label)) for label in able}, deal(chunk))
         for label, found in turning.items():
-            findings += _tried(guard, transplants, [word for word in chunk if word in found], label)
+            suspects = found - {*calibration.vouched.get(guard.labels[label], ())}
+            findings += _tried(guard, transplants, [word for word in chunk if word in suspects], label)
         if progress:
             progress(len(chunk), len(words))
         if first_only and any(finding.confirmed for finding in findings):
@@ -132,10 +133,10 @@ def remember(guard: Guard, report: ScanReport) -> None:
 
 
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
-    """Words that turn one reference alone, with what they do to all of them."""
-    count = transplants.settings.references
-    probed = _run(guard, transplants.measure(words, label, 1))
-    survivors = [word for word, (margin,) in zip(words, probed, strict=True) if margin > 0]
+    """Words that turn a reference alone, with what they do to all of them."""
+    count, probes = transplants.settings.references, transplants.settings.probes
+    probed = _run(guard, transplants.measure(words, label, probes))
+    survivors = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
     tried = _run(guard, transplants.measure(survivors, label, count))
     return [
         Finding(word, guard.labels[label], sum(m > 0 for m in margins), count, fmean(margins))
