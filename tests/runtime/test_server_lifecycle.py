@@ -95,7 +95,7 @@ def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts
     with serving(tiny_artifact, *options, "--grace-seconds", "60") as (process, url), ThreadPoolExecutor(4) as pool:
         bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
         calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
-        eventually(lambda: value(url, "tokenward_queue_texts") + value(url, "tokenward_texts_total") >= 800)
+        eventually(lambda: value(url, "tokenward_queue_texts") + value(url, "tokenward_texts_total") >= 800, 60)
         process.send_signal(signal.SIGTERM)
         answers = [call.result() for call in calls]
         assert process.wait(timeout=60) == 0
