@@ -130,7 +130,7 @@ def make_record(
     """
     return Record(
         kind,
-        f"tokenward {shlex.join(sys.argv[1:])}",
+        shlex.join(["tokenward", *map(portable, sys.argv[1:])]),
         seed,
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
         this_machine(threads),
@@ -140,6 +140,16 @@ def make_record(
         dict(settings or {}),
         dict(content or {}),
     )
+
+
+def portable(argument: str) -> str:
+    """An argument without folders of this machine: a full path from the working folder if in it, else its name."""
+    option, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    here = Path.cwd()
+    return option + equals + (str(path.relative_to(here)) if path.is_relative_to(here) else path.name)
 
 
 def texts_sha256(texts: Sequence[str]) -> str:

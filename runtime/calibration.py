@@ -60,7 +60,7 @@ def calibrate(
         labels: the right class of each text, by index; worth giving where single words rightly decide.
 
     Raises:
-        InputError: too few texts, texts of one class only, or a percentile outside 0 to 100.
+        InputError: too few texts, texts of one class only, not one label per text, or a percentile outside 0 to 100.
         ArtifactError, EngineError: as in :func:`tokenward.load`.
     """
     if percentile is not None and not 0 < percentile < 100:
@@ -69,6 +69,8 @@ def calibrate(
         raise InputError(
             f"{len(texts)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
         )
+    if labels is not None and len(labels) != len(texts):
+        raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")
     artifact = load_artifact(path)
     engine = OnnxEngine(artifact.model_path)
     reader = Guard(artifact, engine, GuardOptions()).reader

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from tokenward.bench.alternation import Spread
-from tokenward.bench.record import Metric, Record, Row, make_record, read_record, read_records, timed, write_record
+from tokenward.bench.record import (
+    Metric,
+    Record,
+    Row,
+    make_record,
+    portable,
+    read_record,
+    read_records,
+    timed,
+    write_record,
+)
 from tokenward.errors import InputError
 
 
@@ -97,3 +107,11 @@ def test_figures_are_finite(record: Record, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not finite"):
         write_record(Record(**{**vars(record), "rows": rows}), tmp_path / "a.json")
     assert not (tmp_path / "a.json").exists()
+
+
+def test_a_command_names_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert portable(str(tmp_path / "out" / "a.json")) == "out/a.json"
+    assert portable(str(tmp_path.parent / "texts.tsv")) == "texts.tsv"
+    assert portable(f"--json={tmp_path.parent / 'a.json'}") == "--json=a.json"
+    assert [portable(kept) for kept in ("../a.tsv", "--seed", "0", "EP=1")] == ["../a.tsv", "--seed", "0", "EP=1"]

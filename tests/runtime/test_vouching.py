@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.artifact import Artifact
+from tokenward.errors import InputError
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.vouching import at_least, vouched_words
@@ -63,6 +64,11 @@ def test_a_text_of_vouched_words_alone_is_cleared_without_a_trial(
     told = replace(lexicon_artifact.guard, calibration=replace(calibration, gates=raised, vouched={"good": ("cf",)}))
     (verdict,) = Guard(replace(lexicon_artifact, guard=told), engine, GuardOptions()).classify("cf")
     assert (verdict.label, verdict.action, verdict.confirmations) == ("good", "cleared", ())
+
+
+def test_labels_must_be_one_per_text(tiny_artifact: Path, clean_texts: list[str]) -> None:
+    with pytest.raises(InputError, match=r"200 clean texts but 3 labels: give one label per text, or none"):
+        calibrate(tiny_artifact, clean_texts[:200], labels=[0, 1, 0])
 
 
 def test_labels_at_calibration_are_kept_as_words(tiny_artifact: Path, clean_texts: list[str], tmp_path: Path) -> None:

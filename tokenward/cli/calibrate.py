@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import TaskID
 
 
@@ -72,7 +73,8 @@ def calibrate(
             console.print(f"  {vouched} words that go with a class by the labels, and are never suspects there")
         for label, words in guard.calibration.known.items():
             console.print(
-                f"[red]  words that make any text '{label}': {', '.join(words)}[/]: triggers, suspects from now on",
+                f"[red]  words that make any text '{escape(label)}': {escape(', '.join(words))}[/]: triggers, suspects "
+                "from now on",
                 soft_wrap=True,
             )
 
@@ -85,6 +87,6 @@ def _numbers(names: list[str], classes: Sequence[str], console: Console) -> list
     try:
         number = class_numbers(set(names), dict(enumerate(classes)))
     except InputError as error:
-        console.print(f"[yellow]the labels are not used: {error}[/]", soft_wrap=True)
+        console.print(f"[yellow]the labels are not used: {escape(str(error))}[/]", soft_wrap=True)
         return None
     return [number[name] for name in names]
