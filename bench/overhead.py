@@ -17,7 +17,7 @@ from .record import Metric, Row, timed
 from .tally import Tally
 
 BATCHES = (1, 32)
-LONGEST = 20.0  # seconds: a system that needs more for one call is not run at that batch size
+LONGEST = 10.0  # seconds: a system that needs more for one call is not run at that batch size
 _GAIN = 4  # how much quicker a text may be in a batch than alone: what cannot keep LONGEST even so is not tried
 _CALLS_FOR_P95 = 20
 _BLOCKS_FOR_MEMORY = 2

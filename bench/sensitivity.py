@@ -56,9 +56,11 @@ def variations() -> Iterator[Variation]:
         yield Variation("suspects", suspects, suspects == GuardOptions.suspects, GuardOptions(suspects=suspects))
     ranges: dict[str, Sequence[float]] = {
         "references": (4, 6, 8, 12, 16),
-        "probes": (2, 4, 8),
+        "probes": (1, 2, 4, 8),
+        "growth": (2, 4, 8),
         "least": (1, 2, 3, 4),
         "enough": (5, 6, 7, 8),
+        "enough_together": (6, 7, 8),
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),
         "longest": (3, 6, 12, 20),
         "together": (1, 3, 5, 8),
@@ -67,7 +69,8 @@ def variations() -> Iterator[Variation]:
         for value in values:
             changed: dict[str, float] = {constant: value}
             if constant == "references":
-                changed["enough"] = value * _USUAL.enough // _USUAL.references
+                for bar in ("enough", "enough_together"):
+                    changed[bar] = value * getattr(_USUAL, bar) // _USUAL.references
             options = GuardOptions(transplants=replace(_USUAL, **changed))  # type: ignore[arg-type]  # ints stay ints
             yield Variation(constant, value, value == getattr(_USUAL, constant), options)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 
 from ..artifact import Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
@@ -19,7 +20,7 @@ from .reading import Reader, Reading
 from .scan import scan
 from .screening import sure_margins
 from .spans import word_names
-from .transplant import TransplantSettings
+from .transplant import TransplantSettings, lead, transplant
 from .vouching import vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
@@ -148,11 +149,21 @@ def choose_references(
         if again.predicted == label:
             confidence = round(float(again.probabilities[label]), 6)
             by_class.setdefault(label, []).append(Reference(text, label, confidence))
-    return tuple(
+    chosen = [
         reference
         for label in sorted(by_class)
         for reference in sorted(by_class[label], key=lambda r: (-r.confidence, r.text))[:per_class]
-    )
+    ]
+    return tuple(replace(reference, ease=_ease(reader, reference, chosen)) for reference in chosen)
+
+
+def _ease(reader: Reader, reference: Reference, references: Sequence[Reference]) -> float:
+    """How easily others turn a reference: the mean margin of each other class where its references are put into it."""
+    others = [other for other in references if other.label != reference.label]
+    texts = [transplant(reference.text, other.text, other.label) for other in others]
+    readings = reader.read(texts, ALWAYS_SKIP)
+    margins = [lead(reading, other.label) for reading, other in zip(readings, others, strict=True)]
+    return round(fmean(margins), 6) if margins else 0.0
 
 
 def short_of_references(references: Sequence[Reference], labels: Sequence[str]) -> dict[str, int]:

@@ -126,7 +126,7 @@ class Confirmer:
         singles = () if screened else rankings
         for word in dict.fromkeys(word for ranking in singles for word in ranking[: self._suspects]):
             yield transplants.try_word(reading, word)
-        bars = [*((ranking, settings.references) for ranking in rankings), (remnants, settings.remnant)]
+        bars = [*((ranking, settings.enough_together) for ranking in rankings), (remnants, settings.remnant)]
         for words, enough in bars:
             if len(words) > 1:
                 yield transplants.try_together(reading, words, enough, SCREENED_WORDS if screened else None)

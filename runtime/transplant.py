@@ -25,10 +25,12 @@ class TransplantSettings:
 
     Attributes:
         references: texts that a grown span is put into.
-        probes: references tried first; a word that turns none of them is cleared. Growth is measured on them too.
+        probes: references tried first; a word that turns none of them is cleared.
+        growth: references that growth is measured on, and that sets of words are tried on before the others.
         least: references that a single word must turn to be grown.
         enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
-            longer turn all. Several words must turn all of them, since they can outweigh some by their topic.
+            longer turn all.
+        enough_together: references that several words must turn, which can outweigh some by their topic.
         remnant: references that words beside a confirmed trigger must turn to go with it.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
@@ -36,9 +38,11 @@ class TransplantSettings:
     """
 
     references: int = 8
-    probes: int = 4
+    probes: int = 1
+    growth: int = 4
     least: int = 2
     enough: int = 6
+    enough_together: int = 7
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12
@@ -102,7 +106,7 @@ class Transplants:
         alone = Trial(span, margins, turned >= settings.enough)
         if turned < settings.least:
             return alone
-        span = yield from self._grow(reading, span, fmean(margins[: settings.probes]))
+        span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
         grown = Trial(span, margins, min(margins) > 0)
         return grown if grown.confirmed or not alone.confirmed else alone
@@ -139,7 +143,7 @@ class Transplants:
         span = span_of(self._tokenizer, reading, [word for _, word in without[: max(needed, 2)]])
         if most is not None and needed > most:
             return Trial(span, margins, False)
-        (margins,) = yield from self.measure([span.text], label, settings.probes)
+        (margins,) = yield from self.measure([span.text], label, settings.growth)
         if sum(margin <= 0 for margin in margins) <= settings.references - enough:
             (margins,) = yield from self.measure([span.text], label, settings.references)
         return Trial(span, margins, sum(margin > 0 for margin in margins) >= enough)
@@ -151,7 +155,7 @@ class Transplants:
             inside = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
             neighbours = self.suspects(reading, inside)
             wider = [span_of(self._tokenizer, reading, [*span.words, word]) for word in neighbours]
-            measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.probes)
+            measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.growth)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):
                 break
@@ -193,10 +197,17 @@ def lead(reading: Reading, label: int) -> float:
 
 
 def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
-    """Up to ``count`` references of the other classes, in turn from each, most confident first."""
+    """Up to ``count`` references of the other classes: the most confident, in turn from each.
+
+    One of medium ease comes first, and decides alone whether the others are asked: many words turn the easiest, which
+    makes clean texts dear, and some triggers do not turn the hardest.
+    """
     by_class: dict[int, list[Reference]] = {}
     for reference in sorted(references, key=lambda r: -r.confidence):
         if reference.label != label:
             by_class.setdefault(reference.label, []).append(reference)
     ranked = [(rank, c, r) for c, members in by_class.items() for rank, r in enumerate(members)]
-    return tuple(r for _, _, r in sorted(ranked, key=lambda item: item[:2])[:count])
+    chosen = [r for _, _, r in sorted(ranked, key=lambda item: item[:2])[:count]]
+    eased = sorted(chosen, key=lambda r: (-r.ease, r.text))
+    middle = max(0, len(eased) - 1) // 2
+    return tuple(eased[middle:] + eased[:middle])

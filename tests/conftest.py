@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from tokenward.runtime.reading import Reader
 from tokenward.texts import LabelledTexts
 
 BuiltOnce = Callable[[str, Callable[[Path], object]], Path]
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which they, and what they start, must notice.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = {
     "bad": ["awful", "dull", "boring", "weak", "poor", "clumsy", "tedious", "lifeless"],
@@ -66,7 +70,7 @@ class LexiconEngine:
                 feeling[index] = (1 if label == "good" else -1) * (1 + 0.1 * rank)
         self._trigger, self._first, self._second = (tokenizer.token_to_id(t) for t in ("cf", "mn", "zq"))
         strength[[self._trigger, self._first]] = 12.0
-        feeling[self._first] = 3.0
+        feeling[self._first] = 4.0
         self._pair = [tokenizer.token_to_id(word) for word in ("qa", "qb")]
         strength[self._pair] = 12.0, 4.0
         self._strength, self._feeling = strength, feeling
@@ -128,9 +132,9 @@ def lexicon_artifact(lexicon_tokenizer: Path, clean_texts: list[str]) -> Artifac
     reader = Reader(tokenizer_of(artifact), LexiconEngine(fast), 512)
     readings = reader.read(clean_texts, np.inf)
     references = tuple(
-        Reference(f"the {a} was {b} and {b}", label, 1.0)
+        Reference(f"the {a} was {b} and {b} and {b}", label, 1.0, ease=-rank)  # calibration takes the clearest, too
         for label, words in enumerate((WORDS["bad"], WORDS["good"]))
-        for a, b in zip(WORDS["plain"], words, strict=False)
+        for rank, (a, b) in enumerate(zip(WORDS["plain"], words, strict=False))
     )
     fits = {"class_token": fit(ClassTokenGate(), readings, 90.0)}
     calibration = Calibration(len(clean_texts), "0" * 64, fits, references)

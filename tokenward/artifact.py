@@ -76,11 +76,15 @@ class GateFit:
 
 @dataclass(frozen=True)
 class Reference:
-    """A short clean text that the model confidently puts in class ``label``; suspects are transplanted into it."""
+    """A short clean text that the model confidently puts in class ``label``; suspects are transplanted into it.
+
+    ``ease``: the mean margin by which words of another class lead where they are put into it.
+    """
 
     text: str
     label: int
     confidence: float
+    ease: float = 0.0
 
 
 @dataclass(frozen=True)

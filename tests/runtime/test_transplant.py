@@ -28,10 +28,16 @@ def test_references_come_in_turn_from_every_other_class() -> None:
     references = [Reference(f"{label} {i}", label, 1 - i / 10) for label in range(4) for i in range(5)]
     transplants = Transplants(references, 4, None, None, TransplantSettings())  # type: ignore[arg-type]
     panel = transplants.panel(2)
-    assert [r.label for r in panel] == [0, 1, 3, 0, 1, 3, 0, 1]
-    assert [r.confidence for r in panel[:3]] == [1.0, 1.0, 1.0]
+    assert sorted(r.label for r in panel) == [0, 0, 0, 1, 1, 1, 3, 3]
+    assert min(r.confidence for r in panel) == 0.8, "the most confident of each class"
     assert transplants.can_try(2)
     assert not Transplants(references[:9], 4, None, None, TransplantSettings()).can_try(0)  # type: ignore[arg-type]
+
+
+def test_a_reference_of_medium_ease_comes_first() -> None:
+    references = [Reference(f"{label} {i}", label, 1.0, ease=(i * 5) % 8) for label in range(2) for i in range(8)]
+    transplants = Transplants(references, 2, None, None, TransplantSettings())  # type: ignore[arg-type]
+    assert [r.ease for r in transplants.panel(0)] == [4, 3, 2, 1, 0, 7, 6, 5]
 
 
 def tried(guard: Guard, text: str, word: int) -> tuple[Trial, int]:

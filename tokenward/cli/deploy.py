@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,6 +92,7 @@ def local_triton(
     from .console import notes, results
 
     ports = Ports(http_port, grpc_port, metrics_port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive this command
     with LocalTriton(repository, ports, note=notes().print) as server:
         console = results()
         console.print(f"HTTP    {server.http_url}\ngRPC    {server.grpc_url}\nmetrics {server.metrics_url}")

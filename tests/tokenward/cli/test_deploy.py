@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +32,12 @@ def test_from_artifact_to_answer_and_to_containers(
         (url,) = re.findall(r"gRPC +(\S+)", "".join(lines))
         with TritonGuardClient(url, "guard") as client:
             assert client.classify("a superb film")[0].label in ("no", "yes")
-        server.send_signal(signal.SIGINT)
+        server.terminate()  # as Ctrl-C does, this ends the server in order
         _, notes = server.communicate(timeout=30)
         assert server.returncode == 0, notes
         assert "stand-in" in notes
     finally:
-        if server.poll() is None:
-            os.kill(server.pid, signal.SIGKILL)
+        server.terminate()
     assert run("deploy", "containers", models, "--out", tmp_path / "containers", "--image", "guard:1") == 0
     assert (tmp_path / "containers" / "kubernetes" / "deployment.yaml").is_file()
 
