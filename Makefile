@@ -33,7 +33,7 @@ types: $(STAMP)
 
 # One thread each: two test processes share two cores, and threads that wait by spinning slow each other down.
 pytest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # On your own labelled texts: make bench TRAIN=train.tsv TEST=test.tsv
 ifdef TRAIN

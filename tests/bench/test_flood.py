@@ -24,7 +24,7 @@ def test_odd_words_are_never_the_same() -> None:
 def test_past_the_budget_the_fallback_decides_and_the_cache_stays_bounded(
     make_lexicon_guard: MakeGuard, clean_texts: list[str]
 ) -> None:
-    guard = make_lexicon_guard(GuardOptions(budget_share=0.02, budget_burst=500, cache_capacity=30))
+    guard = make_lexicon_guard(GuardOptions(budget_share=0.005, budget_burst=100, cache_capacity=30))
     found = flood(guard, make_lexicon_guard(GuardOptions()), clean_texts, 600)
     assert found.requests == 600
     assert 0 < found.fallbacks <= found.suspicious
