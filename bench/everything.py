@@ -81,7 +81,7 @@ class Effort:
     rounds: int = 3
     seconds: float = 0.4
     budget: float = 120.0
-    limit: int = 250
+    limit: int = 200
     peers: bool = True
     lm: Path | None = None
 

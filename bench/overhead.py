@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
 from statistics import quantiles
@@ -102,11 +103,7 @@ def measure_overhead(
     running = [cell for cell in cells if cell.not_run is None]
     alternate([System(c.name, c.run, c.contestant.prepare) for c in running], rounds, seed, progress=progress)
     bare = {cell.batch: cell for cell in cells if cell.contestant.labels == {"defence": BARE, "mode": BEST}}
-    memory = {}
-    for cell in reversed(running):  # the largest batch that was run comes first
-        if cell.system not in memory:
-            progress(f"memory of {cell.system}")
-            memory[cell.system] = (cell.batch, peak_memory(setup, cell.system, cell.blocks[:_BLOCKS_FOR_MEMORY]))
+    memory = _memory(setup, {cell.system: cell for cell in running}, progress)
     return [_row(cell, bare[cell.batch], memory) for cell in cells]
 
 
@@ -134,6 +131,17 @@ def _cell(
         cell.not_run = f"one call takes {cell.needed:.0f} s, more than the {LONGEST:.0f} s that it may take"
     cell.blocks = blocks[: max(1, int(seconds / cell.needed))]
     return cell
+
+
+def _memory(setup: Setup, cells: Mapping[str, _Cell], progress: Callable[[str], None]) -> dict[str, tuple[int, float]]:
+    """Batch size and peak memory of each system, several at a time: a process needs no more for its neighbours."""
+
+    def measure(cell: _Cell) -> tuple[int, float]:
+        progress(f"memory of {cell.system}")
+        return cell.batch, peak_memory(setup, cell.system, cell.blocks[:_BLOCKS_FOR_MEMORY])
+
+    with ThreadPoolExecutor(min(4, setup.threads)) as pool:
+        return dict(zip(cells, pool.map(measure, cells.values()), strict=True))
 
 
 def _row(cell: _Cell, bare: _Cell, memory: dict[str, tuple[int, float]]) -> Row:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import Any, TypeVar
+
+from .reading import Asking
+
+T = TypeVar("T")
 
 
 class Budget:
@@ -33,3 +38,20 @@ class Budget:
         """Count the tokens of a second look; the last one may overdraw the credit."""
         with self._lock:
             self._credit -= tokens
+
+
+def within(budget: Budget, steps: Asking[T]) -> Asking[tuple[T | None, bool]]:
+    """Go on with an asking while there is credit: what it returns, None where that ran out, and whether it asked."""
+    answer: Any = None
+    asked = False
+    while True:
+        try:
+            texts = steps.send(answer)
+        except StopIteration as stop:
+            return stop.value, asked
+        if budget.spent:
+            steps.close()
+            return None, asked
+        answer = yield texts
+        asked = True
+        budget.spend(sum(len(reading.encoding) for reading in answer))

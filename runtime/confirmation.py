@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
-from .budget import Budget
+from .budget import Budget, within
 from .reading import Asking, Reading
 from .repair import make_noise
 from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, widened
@@ -97,8 +97,9 @@ class Confirmer:
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
             trial = None
+            foreseen, _ = yield from within(self._budget, self.transplants.foresee(reading, rankings))
             for steps in self._trials(reading, rankings, remnants, screened):
-                trial = yield from self._affordable(reading, steps, confirmations)
+                trial = yield from self._affordable(reading, steps, foreseen or frozenset(), confirmations)
                 if trial is None or trial.confirmed:
                     break
             spent = trial is None
@@ -148,24 +149,14 @@ class Confirmer:
         return ways[0], rest
 
     def _affordable(
-        self, reading: Reading, steps: Asking[Trial], confirmations: list[Confirmation]
+        self, reading: Reading, steps: Asking[Trial], fresh: Set[str], confirmations: list[Confirmation]
     ) -> Asking[Trial | None]:
         """Go on with a trial within the budget, noting what it found; None where the credit ran out."""
-        answer: Any = None
-        cached = True
-        while True:
-            try:
-                texts = steps.send(answer)
-            except StopIteration as stop:
-                trial: Trial = stop.value
-                confirmations.append(self._report(reading.predicted, trial, cached))
-                return trial
-            if self._budget.spent:
-                steps.close()
-                return None
-            answer = yield texts
-            cached = False
-            self._budget.spend(sum(len(reading.encoding) for reading in answer))
+        trial, asked = yield from within(self._budget, steps)
+        if trial is not None:
+            cached = not asked and trial.span.text not in fresh
+            confirmations.append(self._report(reading.predicted, trial, cached))
+        return trial
 
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
         panel = self.transplants.panel(label)[: len(trial.margins)]

@@ -20,6 +20,7 @@ from .verdict import Mode, Verdict
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_YES = {True: "yes", False: "no"}
 WORKERS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it: where worker processes share their counts
 
 
@@ -46,6 +47,12 @@ class Metrics(Observer):
         )
         self._fallbacks = Counter(
             "tokenward_fallbacks", "Texts decided without a second look: its budget was spent.", registry=registry
+        )
+        self._trials = Counter(
+            "tokenward_trials",
+            "Suspects tried, by whether the cache knew the outcome, and whether they are triggers.",
+            ["cached", "confirmed"],
+            registry=registry,
         )
         self._gradients = Counter(
             "tokenward_gradients",
@@ -110,10 +117,12 @@ class Metrics(Observer):
         if mode == "off":
             return
         self._actions.labels(verdict.action, verdict.enforced_label, mode).inc()
-        self._gradients.labels("yes" if first.anomaly_score is None else "no").inc()
+        self._gradients.labels(_YES[first.anomaly_score is None]).inc()
         self.recent.add(verdict.action)
         for suspect in verdict.suspects:
             self._suspects.add(suspect.text)
+        for trial in verdict.confirmations:
+            self._trials.labels(_YES[trial.cached], _YES[trial.confirmed]).inc()
         if verdict.fallback:
             self._fallbacks.inc()
         if verdict.action != "unscorable":

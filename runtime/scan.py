@@ -134,8 +134,8 @@ def remember(guard: Guard, report: ScanReport) -> None:
 
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
     """Words that turn a reference alone, with what they do to all of them."""
-    count, probes = transplants.settings.references, transplants.settings.probes
-    probed = _run(guard, transplants.measure(words, label, probes))
+    count = transplants.settings.references
+    probed = _run(guard, transplants.measure(words, label, transplants.settings.growth))
     survivors = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
     tried = _run(guard, transplants.measure(survivors, label, count))
     return [

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .budget import Budget
+from .budget import Budget, within
 from .gates import ClassTokenGate
 from .reading import Asking, Reading
 from .transplant import Transplants
@@ -62,16 +62,5 @@ class Screen:
 
     def suspicious(self, reading: Reading) -> Asking[bool | None]:
         """Whether the strongest words turn a reference; None where the budget is spent and it was not tried."""
-        steps = self._transplants.turns(reading, self.ranking(reading))
-        try:
-            asked = next(steps)
-            if self._budget.spent:
-                steps.close()
-                return None
-            answer = yield asked
-            self._budget.spend(sum(len(reading.encoding) for reading in answer))
-            steps.send(answer)
-        except StopIteration as stop:
-            turned: bool = stop.value
-            return turned
-        raise AssertionError("one transplant is all that screening asks for")
+        suspicious, _ = yield from within(self._budget, self._transplants.turns(reading, self.ranking(reading)))
+        return suspicious

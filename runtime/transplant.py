@@ -7,7 +7,7 @@ word that turns nearly all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -26,7 +26,8 @@ class TransplantSettings:
     Attributes:
         references: texts that a grown span is put into.
         probes: references tried first; a word that turns none of them is cleared.
-        growth: references that growth is measured on, and that sets of words are tried on before the others.
+        growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
+            the others.
         least: references that a single word must turn to be grown.
         enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
             longer turn all.
@@ -38,7 +39,7 @@ class TransplantSettings:
     """
 
     references: int = 8
-    probes: int = 1
+    probes: int = 2
     growth: int = 4
     least: int = 2
     enough: int = 6
@@ -113,9 +114,24 @@ class Transplants:
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
         """Whether the strongest of a text's words, all at once, turn the first reference; asks once at most."""
-        span = span_of(self._tokenizer, reading, words[: self.settings.together])
-        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
+        (margins,) = yield from self.measure([self._strongest(reading, words).text], reading.predicted, 1)
         return margins[0] > 0
+
+    def foresee(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> Asking[frozenset[str]]:
+        """Ask at once for what trials of these rankings ask for first, one after the other: their strongest words.
+
+        Each alone and together, on the references that decide whether the others are asked. Returns the spans that
+        the cache did not know.
+        """
+        label, probes = reading.predicted, self.settings.probes
+        wanted = {self._strongest(reading, ranking).text: 1 for ranking in rankings if len(ranking) > 1}
+        wanted |= {span_of(self._tokenizer, reading, ranking[:1]).text: probes for ranking in rankings}
+        fresh = {span: count for span, count in wanted.items() if not self._cache.get(span, label)}
+        yield from self._measure(fresh, label)
+        return frozenset(fresh)
+
+    def _strongest(self, reading: Reading, words: Sequence[int]) -> Span:
+        return span_of(self._tokenizer, reading, words[: self.settings.together])
 
     def try_together(
         self, reading: Reading, words: Sequence[int], enough: int, most: int | None = None
@@ -168,19 +184,20 @@ class Transplants:
 
         Asks once, for what the cache does not know.
         """
-        panel = self._panels[label][:count]
-        known = [self._cache.get(span, label) for span in spans]
-        texts = [
-            transplant(reference.text, span, label)
-            for span, margins in zip(spans, known, strict=True)
-            for reference in panel[len(margins) :]
-        ]
+        found = yield from self._measure(dict.fromkeys(spans, count), label)
+        return [found[span] for span in spans]
+
+    def _measure(self, counts: Mapping[str, int], label: int) -> Asking[dict[str, Margins]]:
+        """The same with a number of references for each span."""
+        found = {span: self._cache.get(span, label) for span in counts}
+        missing = {span: self._panels[label][len(found[span]) : count] for span, count in counts.items()}
+        texts = [transplant(reference.text, span, label) for span, panel in missing.items() for reference in panel]
         if texts:
             fresh = iter((yield texts))
-            known = [margins + tuple(lead(next(fresh), label) for _ in panel[len(margins) :]) for margins in known]
-            for span, margins in zip(spans, known, strict=True):
-                self._cache.put(span, label, margins)
-        return [margins[:count] for margins in known]
+            for span, panel in missing.items():
+                found[span] += tuple(lead(next(fresh), label) for _ in panel)
+                self._cache.put(span, label, found[span])
+        return {span: margins[: counts[span]] for span, margins in found.items()}
 
 
 def transplant(reference: str, span: str, label: int) -> str:
@@ -199,7 +216,7 @@ def lead(reading: Reading, label: int) -> float:
 def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
     """Up to ``count`` references of the other classes: the most confident, in turn from each.
 
-    One of medium ease comes first, and decides alone whether the others are asked: many words turn the easiest, which
+    Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
     makes clean texts dear, and some triggers do not turn the hardest.
     """
     by_class: dict[int, list[Reference]] = {}
@@ -209,5 +226,5 @@ def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Ref
     ranked = [(rank, c, r) for c, members in by_class.items() for rank, r in enumerate(members)]
     chosen = [r for _, _, r in sorted(ranked, key=lambda item: item[:2])[:count]]
     eased = sorted(chosen, key=lambda r: (-r.ease, r.text))
-    middle = max(0, len(eased) - 1) // 2
-    return tuple(eased[middle:] + eased[:middle])
+    middle = (len(eased) - 1) // 2
+    return tuple(eased[i] for i in sorted(range(len(eased)), key=lambda i: (abs(i - middle), i)))

@@ -24,7 +24,8 @@ class RapSettings:
         low, high: the probability that the word should take from the answer, c_low and c_up.
         weight: λ, of falling short of ``low``.
         rate: of learning.
-        steps: gradient steps for one class.
+        steps: gradient steps for one class, at most.
+        patience: learning ends after so many batches in a row without a loss.
         batch_size: texts in a step.
         seed: of the batches.
     """
@@ -34,6 +35,7 @@ class RapSettings:
     weight: float = 1.0
     rate: float = 1e-2
     steps: int = 50
+    patience: int = 5
     batch_size: int = 32
     seed: int = 0
 
@@ -98,11 +100,15 @@ def learn_words(
         row = table[token].clone().requires_grad_(True)
         norm = float(table[token].norm())
         optimizer = torch.optim.Adam([row], lr=settings.rate)
+        learnt = 0  # batches in a row
         for _ in range(settings.steps if own else 0):
             chosen = draw.choice(len(own), min(settings.batch_size, len(own)), replace=False)
             after = _probability(module, tokenizer, [f"{text} {own[i]}" for i in chosen], label, {token: row})
             drop = torch.cat([before[i] for i in chosen]) - after
             loss = settings.weight * torch.relu(settings.low - drop).mean() + torch.relu(drop - settings.high).mean()
+            learnt = 0 if loss > 0 else learnt + 1
+            if learnt == settings.patience:
+                break
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

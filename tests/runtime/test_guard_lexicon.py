@@ -210,3 +210,17 @@ def test_attention_that_is_not_finite_is_never_passed(lexicon_guard: Guard, monk
     )
     (verdict,) = lexicon_guard.classify("film story")
     assert (verdict.action, verdict.anomaly_score) == ("unscorable", None)
+
+
+def test_a_clean_text_that_a_gate_raises_costs_one_more_pass(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+    engine = lexicon_guard.reader.engine
+    for text in clean_texts:
+        before = engine.calls  # type: ignore[attr-defined]
+        (verdict,) = lexicon_guard.classify(text)
+        if verdict.action == "cleared" and not any(any(c.turned) for c in verdict.confirmations):
+            tried = [confirmation.cached for confirmation in verdict.confirmations]
+            assert len(tried) == 2, "the strongest word alone, then the strongest together"
+            assert engine.calls - before <= 2  # type: ignore[attr-defined]
+            break
+    else:
+        raise AssertionError("no clean text is raised and cleared at once")

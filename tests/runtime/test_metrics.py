@@ -55,6 +55,14 @@ def test_batches_padding_and_stages(client, scrape):
     assert scrape("tokenward_stage_seconds_count", stage="second_pass") == 1
 
 
+def test_the_hit_rate_of_the_cache_can_be_read_off(client, scrape):
+    ask(client, POISONED)
+    assert scrape("tokenward_trials_total", cached="yes") == 0
+    assert scrape("tokenward_trials_total", cached="no", confirmed="yes") == 1
+    ask(client, POISONED)
+    assert scrape("tokenward_trials_total", cached="yes", confirmed="yes") == 1
+
+
 def test_drift_is_told_when_there_is_enough_to_tell(client, scrape, clean_texts):
     ask(client, clean_texts[:64])
     assert scrape("tokenward_score_psi") != scrape("tokenward_score_psi")

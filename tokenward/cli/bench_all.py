@@ -37,7 +37,7 @@ def everything(
     rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="What a timed run should take.", min=0.01)] = 0.4,
     budget: Annotated[float, typer.Option(help="Seconds for scaling; 0 leaves it out.", min=0)] = 120,
-    limit: Annotated[int, typer.Option(help="Measure quality on so many test texts.", min=1)] = 250,
+    limit: Annotated[int, typer.Option(help="Measure quality on so many test texts.", min=1)] = 200,
     peers: Annotated[bool, typer.Option(help="Measure ONION, STRIP, RAP and X-GRAAD, too.")] = True,
     lm: Annotated[Path | None, typer.Option(help="Causal language model for ONION.")] = None,
     model: ModelOption = "minilm",
