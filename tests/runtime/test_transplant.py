@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
 
-from tokenward.artifact import Reference
-from tokenward.runtime.engine import ALWAYS_SKIP
-from tokenward.runtime.guard import Guard
+from tests.conftest import LexiconEngine
+from tokenward.artifact import Artifact, Reference
+from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
+from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.transplant import Transplants, TransplantSettings, Trial, transplant
 
@@ -73,3 +76,28 @@ def test_a_trial_again_reads_nothing(lexicon_guard: Guard) -> None:
     again, read_again = tried(lexicon_guard, "the cf story was awful", 1)
     assert read > 0
     assert (again, read_again) == (first, 0)
+
+
+class AnyThreeEngine(LexiconEngine):
+    """Three of four words decide alone, two of them turn weak texts only: of a long phrase, any part will do."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._parts = [tokenizer.token_to_id(word) for word in ("evening", "town", "house", "river")]
+        self._strength[self._parts] = 12.0
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        present = np.sum([(batch.input_ids == part).any(axis=1) for part in self._parts], axis=0)
+        push = np.select([present >= 3, present == 2], [60.0, 4.5], 0.0) / 4
+        return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
+
+
+def test_a_phrase_of_which_any_part_will_do_is_found(lexicon_artifact: Artifact) -> None:
+    engine = AnyThreeEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    guard = Guard(lexicon_artifact, engine, GuardOptions())
+    (verdict,) = guard.classify("evening town house river was awful and dull and lifeless")
+    assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
+    (confirmed,) = (confirmation for confirmation in verdict.confirmations if confirmation.confirmed)
+    assert len(confirmed.span.split()) == 3, "two of them turn some references only"
+    assert all(confirmed.turned)
