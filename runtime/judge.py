@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
 from typing import Any
 
 from ..artifact import Artifact, Calibration, GateFit
@@ -69,23 +68,28 @@ class Judge:
         if mode == "off":
             return self._verdict(reading, mode, None, Outcome("passed", reading), tokens)
         self._budget.earn(len(reading.encoding))
-        opinion = self.weigh(reading)
+        opinions = self._opinions(reading)
+        opinion = _strongest(opinions)
         score, over = opinion[0], opinion[2]
         if score.value is not None and not math.isfinite(score.value):
             outcome = Outcome("unscorable", reading)
         elif self._confirmer is not None:
-            outcome = yield from self._second_look(self._confirmer, reading, over)
+            outcome = yield from self._second_look(self._confirmer, reading, opinions)
         elif over < 0:
             outcome = Outcome("passed", reading)
         else:
             outcome = yield from flip(reading, _same_tokens(reading))
         return self._verdict(reading, mode, opinion, outcome, tokens)
 
-    def _second_look(self, confirmer: Confirmer, reading: Reading, over: float) -> Asking[Outcome]:
+    def _second_look(self, confirmer: Confirmer, reading: Reading, opinions: Sequence[Opinion]) -> Asking[Outcome]:
         """Try the suspects of a text; one that nothing has raised passes, unless screening finds it suspicious."""
-        if rankings := self._rankings(confirmer, reading):
-            return (yield from confirmer.confirm(reading, rankings, partial(self._rankings, confirmer)))
-        if over >= 0:
+
+        def rankings_of(rest: Reading) -> list[tuple[int, ...]]:
+            return self._rankings(confirmer, rest, self._opinions(rest))
+
+        if rankings := self._rankings(confirmer, reading, opinions):
+            return (yield from confirmer.confirm(reading, rankings, rankings_of))
+        if _strongest(opinions)[2] >= 0:
             return Outcome("cleared", reading)
         screen = self._screen
         if screen is None or not screen.due(reading):
@@ -98,13 +102,13 @@ class Judge:
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""
-        return max(self._opinions(reading), key=lambda opinion: opinion[2])
+        return _strongest(self._opinions(reading))
 
     def _opinions(self, reading: Reading) -> list[Opinion]:
         scores = [(gate.score(reading), fit) for gate, fit in self.gates]
         return [(score, fit, excess(score, len(reading.encoding), fit)) for score, fit in scores]
 
-    def _rankings(self, confirmer: Confirmer, reading: Reading) -> list[tuple[int, ...]]:
+    def _rankings(self, confirmer: Confirmer, reading: Reading, opinions: Sequence[Opinion]) -> list[tuple[int, ...]]:
         """Known triggers, then suspects of every gate that is raised: none of these knows the others' triggers.
 
         Words that are vouched for are none, and a gate that has no other suspects gives no ranking.
@@ -113,7 +117,7 @@ class Judge:
         found = zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True) if known else ()
         raised = [
             *((word,) for word in dict.fromkeys(word for word, token in found if token in known)),
-            *(score.words for score, _, over in self._opinions(reading) if over >= 0),
+            *(score.words for score, _, over in opinions if over >= 0),
         ]
         suspects = (confirmer.transplants.suspects(reading, words) for words in raised)
         return [words for words in suspects if words]
@@ -142,6 +146,10 @@ class Judge:
             fallback=outcome.fallback,
             tokens=tokens,
         )
+
+
+def _strongest(opinions: Sequence[Opinion]) -> Opinion:
+    return max(opinions, key=lambda opinion: opinion[2])
 
 
 def drive(steps: Sequence[Asking[Verdict]], read: Callable[[list[str]], Sequence[Reading]]) -> list[Verdict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ Ints = NDArray[np.int64]
 
 # Scripts written without spaces: a run of letters there is not one word.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+
+# Names of words that are remembered: every word of a ranking is named, and texts repeat their words.
+_WORDS_KEPT = 16_384
+_LONGEST_WORD_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class Encoding:
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Character offsets from the start of word ``first`` to the end of word ``last``."""
-        inside = (self.words >= first) & (self.words <= last)
-        return int(self.starts[inside].min()), int(self.ends[inside].max())
+        inside = ((self.words >= first) & (self.words <= last)).nonzero()[0]
+        return int(self.starts[inside[0]]), int(self.ends[inside[-1]])
 
     @property
     def word_count(self) -> int:
@@ -69,6 +74,7 @@ class Tokenizer:
         self.fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.pad_id = pad_id
+        self._normalise_word = lru_cache(_WORDS_KEPT)(self._normalise)
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
         for index, piece in token_texts(self.fast).items():
@@ -77,6 +83,9 @@ class Tokenizer:
 
     def normalise(self, span: str) -> str:
         """Return a span as the model sees it (case, accents), so that one trigger has one name."""
+        return self._normalise_word(span) if len(span) <= _LONGEST_WORD_KEPT else self._normalise(span)
+
+    def _normalise(self, span: str) -> str:
         normalizer = self.fast.normalizer
         return " ".join((normalizer.normalize_str(span) if normalizer else span).split())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 
 from ..artifact import Reference
@@ -87,11 +88,13 @@ class Transplants:
         return len(self._panels[label]) >= self.settings.references
 
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
-        """Those of a text's words that may be suspects: nobody vouches for them in the class it was given."""
+        """The first of a text's words that may be suspects: nobody vouches for them in the class it was given.
+
+        No more than a span may hold: others are never tried.
+        """
         vouched = self._vouched[reading.predicted] if self._vouched else ()
-        if not vouched:
-            return tuple(words)
-        return tuple(word for word in words if span_of(self._tokenizer, reading, [word]).text not in vouched)
+        able = (word for word in words if not vouched or span_of(self._tokenizer, reading, [word]).text not in vouched)
+        return tuple(islice(able, self.settings.longest))
 
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
