@@ -97,7 +97,8 @@ class Confirmer:
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
             trial = None
-            foreseen, _ = yield from within(self._budget, self.transplants.foresee(reading, rankings))
+            alone = () if screened else rankings
+            foreseen, _ = yield from within(self._budget, self.transplants.foresee(reading, alone))
             for steps in self._trials(reading, rankings, remnants, screened):
                 trial = yield from self._affordable(reading, steps, foreseen or frozenset(), confirmations)
                 if trial is None or trial.confirmed:
