@@ -142,6 +142,7 @@ def open_anywhere(
 
     Raises:
         EngineError: there is no GPU, and ``TRITON_INTERPRET=1`` is not set; or as the engine's own.
+        InputError: bfloat16 is to be interpreted.
     """
     if name == "onnx":
         return OnnxEngine(artifact.model_path)
@@ -156,6 +157,8 @@ def open_anywhere(
         from ..runtime.engine_onnx_cuda import OnnxCudaEngine
 
         return OnnxCudaEngine(artifact, device)
+    if device == "cpu" and precision == "bf16":
+        raise InputError("Triton's interpreter multiplies the bit patterns of bfloat16: take fp32 or fp16, or a GPU")
     from ..runtime.engine_torch import TorchEngine
 
     return TorchEngine(artifact, checkpoint, precision, device)

@@ -78,3 +78,13 @@ def test_without_a_gpu_the_interpreter_must_be_asked_for(
     pytest.importorskip("triton")
     with pytest.raises(EngineError, match="finds no NVIDIA GPU: set TRITON_INTERPRET=1"):
         open_anywhere(name, load_artifact(tiny_paper_artifact), tiny_checkpoint, "fp32")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_bfloat16_is_not_interpreted(
+    monkeypatch: pytest.MonkeyPatch, tiny_paper_artifact: Path, tiny_checkpoint: Path
+) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with pytest.raises(InputError, match="bit patterns of bfloat16: take fp32 or fp16"):
+        open_anywhere("torch-cuda", load_artifact(tiny_paper_artifact), tiny_checkpoint, "bf16")
