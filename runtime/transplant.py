@@ -90,11 +90,11 @@ class Transplants:
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
         """The first of a text's words that may be suspects: nobody vouches for them in the class it was given.
 
-        No more than a span may hold: others are never tried.
+        No more than are ever tried.
         """
         vouched = self._vouched[reading.predicted] if self._vouched else ()
         able = (word for word in words if not vouched or span_of(self._tokenizer, reading, [word]).text not in vouched)
-        return tuple(islice(able, self.settings.longest))
+        return tuple(islice(able, max(self.settings.longest, self.settings.together)))
 
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
@@ -144,7 +144,7 @@ class Transplants:
         All of them at once must turn the first reference; then each is left out in turn, and those are tried without
         which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
         transplant is all that it costs most clean texts. Where these fail but all of the words turn every reference,
-        which those of 1 to 3 clean texts of 1,000 do, there is a trigger of which any part will do: more words are
+        which those of 0 to 3 clean texts of 1,000 do, there is a trigger of which any part will do: more words are
         taken in until they turn every reference, too. Sets of more than ``most`` words are not tried further.
         """
         label, settings = reading.predicted, self.settings
