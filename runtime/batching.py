@@ -2,7 +2,7 @@
 
 Three stages on threads of their own, so that tokenising and judging overlap with the model: *pre* tokenises, *core*
 runs batches, *post* judges readings. Texts that a judge asks for go back into the queue, before the others. All
-bookkeeping happens on the event loop.
+bookkeeping happens on the event loop, and no batch waits for a task to be scheduled: the loop is busy with HTTP.
 """
 
 from __future__ import annotations
@@ -89,20 +89,19 @@ class AsyncGuard:
         self._observer = observer or Observer()
         self._calls: set[Call] = set()
         self._tokenising = 0  # texts accepted but not in the queue yet
-        self._closing = False
+        self._closing = self._stopped = False
         self._last_batch = -math.inf
 
     async def __aenter__(self) -> AsyncGuard:
         self._pre, self._core, self._post = Stage("pre"), Stage("core", self.options.parallel), Stage("post")
-        self._free = asyncio.Semaphore(self.options.parallel)
-        self._loops: list[asyncio.Task[None]] = []
-        self._running: set[asyncio.Task[None]] = set()
+        self._idle = self.options.parallel  # core threads without a batch
+        self._alarm: asyncio.TimerHandle | None = None
+        self._tokeniser: asyncio.Task[None] | None = None
         try:
             self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
             self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
-            self._wake = asyncio.Event()
-            self._loops = [asyncio.create_task(self._tokenise()), asyncio.create_task(self._infer())]
+            self._tokeniser = asyncio.create_task(self._tokenise())
             await self.classify(PROBE, "off")
         except BaseException:
             await self.aclose()
@@ -182,10 +181,10 @@ class AsyncGuard:
             await asyncio.wait([call.done for call in self._calls], timeout=grace)
         for call in list(self._calls):
             call.fail(ClosingError("the server shut down before the answer was there: send the request again"))
-        tasks = [*self._loops, *self._running]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopped = True
+        if self._tokeniser:
+            self._tokeniser.cancel()
+            await asyncio.gather(self._tokeniser, return_exceptions=True)
         for stage in (self._pre, self._core, self._post):
             stage.stop()
 
@@ -205,7 +204,7 @@ class AsyncGuard:
                 self._fail(waiting, error)
             finally:
                 self._tokenising -= sum(len(call.texts) for call in calls)
-            self._wake.set()
+            self._dispatch()
 
     def _enqueue(self, call: Call, encodings: list[Encoding] | InputError) -> None:
         try:
@@ -225,43 +224,24 @@ class AsyncGuard:
 
     # core: entries to arrays
 
-    async def _infer(self) -> None:
-        await self._free.acquire()
-        while True:
+    def _dispatch(self) -> None:
+        """Start what is due, as far as there are threads; what arrives while all are busy makes the next batch larger.
+
+        Called when something has been put into the queue, when a batch is done, and when one becomes due.
+        """
+        while self._idle > 0 and not self._stopped:
             if dropped := self._queue.prune():
                 self._observer.dropped(dropped)
-            due = self._queue.due()
-            if due > monotonic():
-                await self._woken(due)
-                continue
-            task = asyncio.create_task(self._process(self._queue.take()))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            await self._free.acquire()  # what arrives while all are busy makes the next batch larger
-
-    async def _woken(self, due: float) -> None:
-        """Wait for something to happen, or until ``due``. (``wait_for`` may swallow a cancellation before 3.12.)"""
-        self._wake.clear()
-        alarm = None
-        if math.isfinite(due):
-            alarm = asyncio.get_running_loop().call_later(due - monotonic(), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            if alarm:
-                alarm.cancel()
-
-    async def _process(self, batch: Batch) -> None:
-        started = monotonic()
-        try:
-            arrays = await self._core.run(partial(self._run, batch))
-        except Exception as error:
-            self._fail_batch(batch, error)
-            return
-        finally:
-            self._free.release()
-        self._last_batch = monotonic()
-        await self._settle(batch, arrays, started, self._last_batch)
+            due, now = self._queue.due(), monotonic()
+            if due > now:
+                if self._alarm:
+                    self._alarm.cancel()
+                if math.isfinite(due):
+                    self._alarm = asyncio.get_running_loop().call_later(due - now, self._dispatch)
+                return
+            batch = self._queue.take()
+            self._idle -= 1
+            self._core.submit(partial(self._run, batch), partial(self._ran, batch, now))
 
     def _run(self, batch: Batch) -> Arrays:
         reader = self.guard.reader
@@ -269,10 +249,18 @@ class AsyncGuard:
 
     # post: arrays to verdicts, or to entries again
 
-    async def _settle(self, batch: Batch, arrays: Arrays, started: float, read: float) -> None:
-        try:
-            moves = await self._post.run(partial(self._judge, batch, arrays, started, read))
-        except Exception as error:
+    def _ran(self, batch: Batch, started: float, arrays: Arrays | None, error: BaseException | None) -> None:
+        self._idle += 1
+        self._dispatch()  # first of all, or a core stands idle while this batch is seen to
+        if arrays is None:
+            self._fail_batch(batch, error)
+            return
+        self._last_batch = monotonic()
+        job = partial(self._judge, batch, arrays, started, self._last_batch)
+        self._post.submit(job, partial(self._judged, batch))
+
+    def _judged(self, batch: Batch, moves: list[tuple[Case, Move]] | None, error: BaseException | None) -> None:
+        if moves is None:
             self._fail_batch(batch, error)
             return
         lengths = [len(entry.encoding) for entry in batch]
@@ -285,7 +273,7 @@ class AsyncGuard:
             elif not case.gone and case.first:
                 self._observer.judged(case.first, move, case.call.mode)
                 case.call.settle(case, move, monotonic())
-        self._wake.set()
+        self._dispatch()
 
     def _judge(self, batch: Batch, arrays: Arrays, started: float, read: float) -> list[tuple[Case, Move]]:
         moves: list[tuple[Case, Move]] = []
@@ -309,11 +297,11 @@ class AsyncGuard:
         now = monotonic()
         return [Entry(t, e, ALWAYS_SKIP, True, now, [case]) for t, e in zip(move, encodings, strict=True)]
 
-    def _fail_batch(self, batch: Batch, error: Exception) -> None:
+    def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:
         self._observer.failed(len(batch))
         self._fail([case.call for entry in batch for case in entry.owners], error)
 
-    def _fail(self, calls: Sequence[Call], error: Exception) -> None:
+    def _fail(self, calls: Sequence[Call], error: BaseException | None) -> None:
         """End calls with an error; one that is not meant for people is told in general terms."""
         _log.error("the engine failed: %s", error, exc_info=error)
         if not isinstance(error, TokenwardError):

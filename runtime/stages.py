@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
+Then = Callable[[T | None, BaseException | None], None]
+"""Told the result of a job, or what it raised."""
+
+_Job = tuple[asyncio.AbstractEventLoop, Callable[[], Any], Then[Any]]
 
 
 class Stage:
@@ -28,11 +32,14 @@ class Stage:
         for _ in range(threads):
             Thread(target=self._work, name=f"tokenward-{name}", daemon=True).start()
 
+    def submit(self, job: Callable[[], T], then: Then[T]) -> None:
+        """Run ``job`` on a thread, and then call ``then`` on the running event loop, without a detour through tasks."""
+        self._jobs.put((asyncio.get_running_loop(), job, then))
+
     async def run(self, job: Callable[[], T]) -> T:
         """Run ``job`` on a thread and return its result or raise its exception."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put((loop, future, job))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(job, partial(_settle, future))
         return await future
 
     def stop(self) -> None:
@@ -41,15 +48,15 @@ class Stage:
             self._jobs.put(None)
 
     def _work(self) -> None:
-        while job := self._jobs.get():
-            loop, future, call = job
+        while waiting := self._jobs.get():
+            loop, job, then = waiting
             try:
-                result, error = call(), None
+                result, error = job(), None
             except BaseException as caught:  # whatever it is, the caller must hear of it
                 result, error = None, caught
             with suppress(RuntimeError):  # the loop has been closed: nobody is waiting any more
-                loop.call_soon_threadsafe(_settle, future, result, error)
-            del job, future, call, result, error  # or a large batch would live until the next one
+                loop.call_soon_threadsafe(then, result, error)
+            del waiting, job, then, result, error  # or a large batch would live until the next one
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
