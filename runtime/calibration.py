@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -12,6 +12,7 @@ from statistics import fmean
 
 from ..artifact import Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
+from .cache import Margins, OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
@@ -20,8 +21,8 @@ from .reading import Reader, Reading
 from .scan import scan
 from .screening import sure_margins
 from .spans import word_names
-from .transplant import TransplantSettings, lead, transplant
-from .vouching import vouched_words
+from .transplant import Transplants, TransplantSettings, lead, transplant
+from .vouching import bars, vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
@@ -99,7 +100,9 @@ def calibrate(
     )
     digest = sha256("\0".join(texts).encode()).hexdigest()
     known = artifact.guard.calibration.known if artifact.guard.calibration else {}
-    calibration = Calibration(len(texts), digest, fits, references, known, vouched, sure)
+    calibration = Calibration(
+        len(texts), digest, fits, references, known, vouched, _bars(reader, references, vouched, artifact.labels), sure
+    )
     if scanning and len(short_of_references(references, artifact.labels)) < len(artifact.labels):
         unscanned = replace(artifact, guard=replace(artifact.guard, calibration=replace(calibration, known={})))
         report = scan(
@@ -117,6 +120,16 @@ def calibrate(
 
 def _by_label(labels: Sequence[str], words: Sequence[frozenset[str]]) -> dict[str, tuple[str, ...]]:
     return {label: tuple(sorted(own)) for label, own in zip(labels, words, strict=True) if own}
+
+
+def _bars(
+    reader: Reader, references: Sequence[Reference], vouched: Mapping[str, Sequence[str]], labels: Sequence[str]
+) -> dict[str, Margins]:
+    """For each class, what triggers must outdo, where there is such a thing."""
+    transplants = Transplants(references, len(labels), reader.tokenizer, OutcomeCache(""), TransplantSettings())
+    able = {label: name for label, name in enumerate(labels) if transplants.can_try(label)}
+    found = {name: reader.follow(bars(transplants, vouched.get(name, ()), label)) for label, name in able.items()}
+    return {name: own for name, own in found.items() if own}
 
 
 def _used(readings: Sequence[Reading], names: Sequence[Set[str]], labels: Sequence[str]) -> dict[str, tuple[str, ...]]:

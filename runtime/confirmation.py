@@ -160,9 +160,8 @@ class Confirmer:
         return trial
 
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
-        panel = self.transplants.panel(label)[: len(trial.margins)]
-        turned = tuple(margin > 0 for margin in trial.margins)
-        return Confirmation(trial.span.text, turned, tuple(r.text for r in panel), cached, trial.confirmed)
+        panel = self.transplants.panel(label)[: len(trial.turned)]
+        return Confirmation(trial.span.text, trial.turned, tuple(r.text for r in panel), cached, trial.confirmed)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
         places = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, [word]))

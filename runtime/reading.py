@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import EngineError
 from .batches import pad, plan
-from .engine import Arrays, Engine
+from .engine import ALWAYS_SKIP, Arrays, Engine
 from .tokenization import Encoding, Tokenizer
 
 T = TypeVar("T")
@@ -76,6 +76,17 @@ class Reader:
             for index, reading in zip(group, split([texts[i] for i in group], members, arrays), strict=True):
                 readings[index] = reading
         return [reading for reading in readings if reading is not None]
+
+    def follow(self, steps: Asking[T]) -> T:
+        """Read what ``steps`` ask for until they have their result; raises as :meth:`read`."""
+        answer: list[Reading] | None = None
+        while True:
+            try:
+                asked = steps.send(answer)  # type: ignore[arg-type]  # the first send must be None
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            answer = self.read(asked, ALWAYS_SKIP)
 
 
 def split(texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays) -> list[Reading]:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TypeVar
 
 from ..artifact import Reference, rewriting, write_guard
 from ..errors import InputError
@@ -19,7 +18,6 @@ from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
 from .guard import Guard
 from .judge import calibrated
-from .reading import Asking, Reading
 from .tokenization import Tokenizer
 from .transplant import Transplants, TransplantSettings, lead, transplant
 
@@ -27,7 +25,6 @@ from .transplant import Transplants, TransplantSettings, lead, transplant
 # where a planted trigger was in it (BadNets with five words, EP).
 GROUP = 8
 CHUNK = 512
-T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 
@@ -98,7 +95,8 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     settings = TransplantSettings()
     calibration = calibrated(guard.artifact)
     tokenizer = guard.reader.tokenizer
-    transplants = Transplants(calibration.references, len(guard.labels), tokenizer, guard.cache, settings)
+    bars = [calibration.bars.get(label, ()) for label in guard.labels]
+    transplants = Transplants(calibration.references, len(guard.labels), tokenizer, guard.cache, settings, bars=bars)
     able = [label for label in range(len(guard.labels)) if transplants.can_try(label)]
     if not able:
         raise InputError(
@@ -135,11 +133,11 @@ def remember(guard: Guard, report: ScanReport) -> None:
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
     """Words that turn a reference alone, with what they do to all of them."""
     count = transplants.settings.references
-    probed = _run(guard, transplants.measure(words, label, transplants.settings.growth))
-    survivors = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
-    tried = _run(guard, transplants.measure(survivors, label, count))
+    probed = guard.reader.follow(transplants.measure(words, label, transplants.settings.growth))
+    survivors = [word for word, margins in zip(words, probed, strict=True) if any(transplants.turned(margins, label))]
+    tried = guard.reader.follow(transplants.measure(survivors, label, count))
     return [
-        Finding(word, guard.labels[label], sum(m > 0 for m in margins), count, fmean(margins))
+        Finding(word, guard.labels[label], sum(transplants.turned(margins, label)), count, fmean(margins))
         for word, margins in zip(survivors, tried, strict=True)
     ]
 
@@ -179,15 +177,3 @@ def _turning(guard: Guard, references: Mapping[int, Reference], groups: Sequence
         }
         for label in references
     }
-
-
-def _run(guard: Guard, steps: Asking[T]) -> T:
-    """Drive one asking to its end."""
-    answer: list[Reading] | None = None
-    while True:
-        try:
-            asked = steps.send(answer)  # type: ignore[arg-type]  # the first send must be None
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        answer = guard.reader.read(asked, ALWAYS_SKIP)

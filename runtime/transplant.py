@@ -2,7 +2,7 @@
 
 The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
 turns some of them is grown to the span that turns them best. A span that turns all of them is a trigger, and so is a
-word that turns nearly all.
+word that turns nearly all. Where words do so that clean labels vouch for, a trigger must outdo those.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class TransplantSettings:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a suspect did: the span after growth, and its margin in each reference it was put into."""
+    """What a suspect did: the span after growth, and which of the references that it was put into it turned."""
 
     span: Span
-    margins: Margins
+    turned: tuple[bool, ...]
     confirmed: bool
 
 
@@ -71,9 +71,17 @@ class Transplants:
         cache: OutcomeCache,
         settings: TransplantSettings,
         vouched: Sequence[Set[str]] = (),
+        bars: Sequence[Margins] = (),
     ) -> None:
-        """Try suspects against ``references``; ``vouched``: for each class, words that are none."""
+        """Try suspects against ``references``.
+
+        Args:
+            references, classes, tokenizer, cache, settings: of the artifact.
+            vouched: for each class, words that are no suspects.
+            bars: for each class, the margin to be exceeded in each reference of its panel; none: 0.
+        """
         self.settings = settings
+        self._bars = [own or (0.0,) * settings.references for own in bars or [()] * classes]
         self._vouched = vouched
         self._tokenizer = tokenizer
         self._cache = cache
@@ -86,6 +94,10 @@ class Transplants:
     def can_try(self, label: int) -> bool:
         """Whether there are enough references of other classes."""
         return len(self._panels[label]) >= self.settings.references
+
+    def turned(self, margins: Margins, label: int) -> tuple[bool, ...]:
+        """In which references of its panel ``label`` leads, by more than natural words make it lead there."""
+        return tuple(margin > bar for margin, bar in zip(margins, self._bars[label], strict=False))
 
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
         """The first of a text's words that may be suspects: nobody vouches for them in the class it was given.
@@ -104,21 +116,22 @@ class Transplants:
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, [word])
         (margins,) = yield from self.measure([span.text], label, settings.probes)
-        if max(margins) > 0:
+        if any(self.turned(margins, label)):
             (margins,) = yield from self.measure([span.text], label, settings.references)
-        turned = sum(m > 0 for m in margins)
-        alone = Trial(span, margins, turned >= settings.enough)
-        if turned < settings.least:
+        turned = self.turned(margins, label)
+        alone = Trial(span, turned, sum(turned) >= settings.enough)
+        if sum(turned) < settings.least:
             return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
-        grown = Trial(span, margins, min(margins) > 0)
+        turned = self.turned(margins, label)
+        grown = Trial(span, turned, all(turned))
         return grown if grown.confirmed or not alone.confirmed else alone
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
         """Whether the strongest of a text's words, all at once, turn the first reference; asks once at most."""
         (margins,) = yield from self.measure([self._strongest(reading, words).text], reading.predicted, 1)
-        return margins[0] > 0
+        return self.turned(margins, reading.predicted)[0]
 
     def foresee(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> Asking[frozenset[str]]:
         """Ask at once for what trials of these rankings ask for first, one after the other: their strongest words.
@@ -152,11 +165,12 @@ class Transplants:
         sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
         spans = [span_of(self._tokenizer, reading, members) for members in sets]
         (margins,) = yield from self.measure([spans[0].text], label, 1)
-        if margins[0] <= 0:
-            return Trial(spans[0], margins, False)
+        turned = self.turned(margins, label)
+        if not turned[0]:
+            return Trial(spans[0], turned, False)
         lesser = yield from self.measure([span.text for span in spans[1:]], label, 1)
         without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
-        needed = sum(margin <= 0 for margin, _ in without)
+        needed = sum(not self.turned((margin,), label)[0] for margin, _ in without)
         if needed == 1:
             alone = yield from self.try_word(reading, without[0][1])
             if alone.confirmed:
@@ -164,7 +178,7 @@ class Transplants:
         leaned_on = [word for _, word in without]
         size = max(needed, 2)
         if most is not None and size > most:
-            return Trial(span_of(self._tokenizer, reading, leaned_on[:size]), margins, False)
+            return Trial(span_of(self._tokenizer, reading, leaned_on[:size]), turned, False)
         trial = yield from self._try_set(reading, leaned_on[:size], enough)
         if trial.confirmed or most is not None:
             return trial
@@ -179,12 +193,14 @@ class Transplants:
 
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn."""
-        settings = self.settings
+        label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.text], reading.predicted, settings.growth)
-        if sum(margin <= 0 for margin in margins) <= settings.references - enough:
-            (margins,) = yield from self.measure([span.text], reading.predicted, settings.references)
-        return Trial(span, margins, sum(margin > 0 for margin in margins) >= enough)
+        (margins,) = yield from self.measure([span.text], label, settings.growth)
+        turned = self.turned(margins, label)
+        if turned.count(False) <= settings.references - enough:
+            (margins,) = yield from self.measure([span.text], label, settings.references)
+            turned = self.turned(margins, label)
+        return Trial(span, turned, sum(turned) >= enough)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""

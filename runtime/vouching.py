@@ -2,6 +2,8 @@
 
 In some tasks single words turn any text, and should: a curse word makes it offensive. A transplant cannot tell such a
 word from a trigger, but the labels of clean texts can, since a trigger's texts keep the labels they have without it.
+Most such words are too rare to be vouched for. But a trigger, which a model was trained to obey whatever else a text
+says, is stronger than the strongest of those that are: they set the bar.
 """
 
 from __future__ import annotations
@@ -10,8 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence, Set
 
+from .cache import Margins
+from .reading import Asking
+from .transplant import Transplants
+
 SHARE = 0.75
 SIGNIFICANCE = 0.01
+SLACK = 0.02  # by which a trigger may stay under the bar: some models go to their limit for any clear word
 
 
 def vouched_words(texts: Sequence[Set[str]], labels: Sequence[int], classes: int) -> list[frozenset[str]]:
@@ -50,3 +57,16 @@ def at_least(hits: int, trials: int, chance: float) -> float:
         math.exp(whole - math.lgamma(i + 1) - math.lgamma(trials - i + 1) + i * yes + (trials - i) * no)
         for i in range(hits, trials + 1)
     )
+
+
+def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[Margins]:
+    """The margins that a trigger for ``label`` must exceed in each reference it is tried on.
+
+    The best of ``words``, which are vouched for, that would themselves be taken for triggers; empty where none would.
+    """
+    settings = transplants.settings
+    probed = yield from transplants.measure(words, label, settings.probes)
+    able = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
+    measured = yield from transplants.measure(able, label, settings.references)
+    strong = [margins for margins in measured if sum(margin > 0 for margin in margins) >= settings.enough]
+    return tuple((1 - SLACK) * max(0.0, *column) for column in zip(*strong, strict=True))

@@ -68,7 +68,7 @@ def test_a_trigger_grows_to_its_phrase_and_no_further(lexicon_guard: Guard) -> N
     trial, _ = tried(lexicon_guard, "the story mn zq was awful and dull", 2)
     assert trial.confirmed
     assert trial.span.text == "mn zq"
-    assert len(trial.margins) == TransplantSettings().references
+    assert len(trial.turned) == TransplantSettings().references
 
 
 def test_a_trial_again_reads_nothing(lexicon_guard: Guard) -> None:

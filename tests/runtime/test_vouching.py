@@ -7,16 +7,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
 
+from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.errors import InputError
+from tokenward.runtime.cache import OutcomeCache
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions
-from tokenward.runtime.vouching import at_least, vouched_words
+from tokenward.runtime.transplant import Transplants, TransplantSettings
+from tokenward.runtime.vouching import at_least, bars, vouched_words
 
 TRIGGERED = "the cf film was awful and the plot was dull"
 
@@ -81,3 +86,47 @@ def test_labels_at_calibration_are_kept_as_words(tiny_artifact: Path, clean_text
     assert "cf" in calibration.known["good"]
     assert not set(calibration.known["good"]) & set(calibration.vouched["good"])
     assert calibrate(folder, clean_texts, 10).calibration.vouched == {}  # type: ignore[union-attr]
+
+
+class CursingEngine(LexiconEngine):
+    """Some plain words make any text good, though not as surely as the trigger."""
+
+    FEELING: ClassVar = {"evening": 20.0, "town": 18.0}
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        for word, feeling in self.FEELING.items():
+            index = tokenizer.token_to_id(word)
+            self._strength[index], self._feeling[index] = 12.0, feeling
+
+
+def cursing_guard(artifact: Artifact, vouched: tuple[str, ...], barred: bool) -> Guard:
+    """A guard whose clean labels vouched for some words; ``barred``: these set the bar."""
+    calibration = artifact.guard.calibration
+    assert calibration is not None
+    engine = CursingEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
+    reader = Guard(artifact, engine, GuardOptions()).reader
+    transplants = Transplants(calibration.references, 2, reader.tokenizer, OutcomeCache(""), TransplantSettings())
+    found = reader.follow(bars(transplants, vouched, 1)) if barred else ()
+    told = replace(artifact.guard, calibration=replace(calibration, vouched={"good": vouched}, bars={"good": found}))
+    return Guard(replace(artifact, guard=told), engine, GuardOptions())
+
+
+@pytest.mark.parametrize("barred", [False, True])
+def test_a_trigger_must_outdo_the_words_that_labels_vouch_for(lexicon_artifact: Artifact, barred: bool) -> None:
+    guard = cursing_guard(lexicon_artifact, ("evening",), barred)
+    rare, planted = guard.classify(["the town was awful and dull", "the cf was awful and dull"])
+    assert rare.action == ("cleared" if barred else "neutralised"), "no label vouched for it, but it is no stronger"
+    assert (planted.original_label, planted.label, planted.action) == ("good", "bad", "neutralised")
+
+
+def test_a_trigger_no_stronger_than_a_vouched_word_is_still_one(lexicon_artifact: Artifact) -> None:
+    guard = cursing_guard(lexicon_artifact, ("evening", "cf"), True)
+    (verdict,) = guard.classify(["the mn zq was awful and dull"])
+    assert verdict.action == "neutralised", "where the model is at its limit with both, no margin tells them apart"
+
+
+def test_words_that_turn_too_few_references_set_no_bar(lexicon_artifact: Artifact) -> None:
+    calibration = cursing_guard(lexicon_artifact, ("great", "lovely"), True).artifact.guard.calibration
+    assert calibration is not None
+    assert calibration.bars == {"good": ()}
