@@ -125,13 +125,15 @@ class Confirmer:
         self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking, screened: bool
     ) -> Iterator[Asking[Trial]]:
         transplants, settings = self.transplants, self.transplants.settings
-        singles = () if screened else rankings
+        singles = () if screened else [ranking for ranking in rankings if transplants.stirs(reading, ranking)]
         for word in dict.fromkeys(word for ranking in singles for word in ranking[: self._suspects]):
             yield transplants.try_word(reading, word)
         bars = [*((ranking, settings.enough_together) for ranking in rankings), (remnants, settings.remnant)]
         for words, enough in bars:
             if len(words) > 1:
                 yield transplants.try_together(reading, words, enough, SCREENED_WORDS if screened else None)
+        if rankings and transplants.stretch(reading):
+            yield transplants.try_stretch(reading)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.

@@ -94,6 +94,22 @@ class ClassTokenGate:
         return Score(value, tuple(ranked))
 
 
+def densest(reading: Reading, count: int) -> range:
+    """The run of ``count`` words that the class token looks at most; empty where a text has no more words than that.
+
+    A trained phrase, made of function words perhaps, shares the attention among its words: none of them need stand
+    out, but the run does.
+    """
+    words, total = reading.encoding.words, reading.encoding.word_count
+    if total <= count:
+        return range(0)
+    real = words >= 0
+    drawn = np.bincount(words[real], reading.tokens["class_attention"][real], minlength=total)
+    sums = np.convolve(drawn, np.ones(count), "valid").round(6)  # or equal runs would rank by rounding errors
+    first = int(sums.argmax())
+    return range(first, first + count)
+
+
 def excess(score: Score, length: int, fit: GateFit) -> float:
     """How far the calibrated score of a text of ``length`` tokens is above the threshold; suspicious from 0 on.
 

@@ -14,6 +14,8 @@ from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
+from .gates import densest
+from .panel import panel_of
 from .reading import Asking, Reading
 from .repair import seed_of
 from .spans import Span, span_of
@@ -37,6 +39,7 @@ class TransplantSettings:
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
         together: strongest words of a text that are tried at once where none does it alone.
+        stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
     """
 
     references: int = 8
@@ -49,6 +52,7 @@ class TransplantSettings:
     gain: float = 0.10
     longest: int = 12
     together: int = 5
+    stretch: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Transplants:
         self._vouched = vouched
         self._tokenizer = tokenizer
         self._cache = cache
-        self._panels = [_panel(references, label, settings.references) for label in range(classes)]
+        self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
 
     def panel(self, label: int) -> tuple[Reference, ...]:
         """The references that a suspect for class ``label`` is tried on: confident texts of the other classes."""
@@ -129,25 +133,37 @@ class Transplants:
         return grown if grown.confirmed or not alone.confirmed else alone
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
-        """Whether the strongest of a text's words, all at once, turn the first reference; asks once at most."""
-        (margins,) = yield from self.measure([self._strongest(reading, words).text], reading.predicted, 1)
+        """Whether the strongest of a text's words and its stretch, all at once, turn the first reference.
+
+        Asks once at most.
+        """
+        span = span_of(self._tokenizer, reading, [*words[: self.settings.together], *self.stretch(reading)])
+        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
         return self.turned(margins, reading.predicted)[0]
 
     def foresee(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> Asking[frozenset[str]]:
-        """Ask at once for what trials of these rankings ask for first, one after the other: their strongest words.
+        """Ask at once for what decides whether words of these rankings are tried further, in the first reference.
 
-        Each alone and together, on the references that decide whether the others are asked. Returns the spans that
-        the cache did not know.
+        Returns the spans that the cache did not know.
         """
-        label, probes = reading.predicted, self.settings.probes
-        wanted = {self._strongest(reading, ranking).text: 1 for ranking in rankings if len(ranking) > 1}
-        wanted |= {span_of(self._tokenizer, reading, ranking[:1]).text: probes for ranking in rankings}
+        label = reading.predicted
+        wanted = dict.fromkeys((span for words in rankings for span in self._decisive(reading, words)), 1)
         fresh = {span: count for span, count in wanted.items() if not self._cache.get(span, label)}
         yield from self._measure(fresh, label)
         return frozenset(fresh)
 
-    def _strongest(self, reading: Reading, words: Sequence[int]) -> Span:
-        return span_of(self._tokenizer, reading, words[: self.settings.together])
+    def stirs(self, reading: Reading, words: Sequence[int]) -> bool:
+        """Whether the first word of a ranking is worth trying alone, from what :meth:`foresee` measured.
+
+        It is where it turns the first reference alone, or does so with others: most words of clean texts do neither.
+        """
+        first = [self._cache.get(span, reading.predicted)[:1] for span in self._decisive(reading, words)]
+        return not all(first) or any(self.turned(margins, reading.predicted)[0] for margins in first)
+
+    def _decisive(self, reading: Reading, words: Sequence[int]) -> list[str]:
+        """The strongest word, the strongest together, and the stretch."""
+        spans = [words[:1], words[: self.settings.together], self.stretch(reading)]
+        return [span_of(self._tokenizer, reading, span).text for span in spans if span]
 
     def try_together(
         self, reading: Reading, words: Sequence[int], enough: int, most: int | None = None
@@ -190,6 +206,20 @@ class Transplants:
             if trial.confirmed:
                 return trial
         return everything
+
+    def stretch(self, reading: Reading) -> tuple[int, ...]:
+        """The suspects in the run of words that the class token looks at most; none where that is the whole text."""
+        return self.suspects(reading, densest(reading, self.settings.stretch))
+
+    def try_stretch(self, reading: Reading) -> Asking[Trial]:
+        """Try the stretch, which must not be empty: a phrase of which no few words stand out."""
+        words, settings = self.stretch(reading), self.settings
+        span = span_of(self._tokenizer, reading, words)
+        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
+        turned = self.turned(margins, reading.predicted)
+        return (
+            (yield from self._try_set(reading, words, settings.references)) if turned[0] else Trial(span, turned, False)
+        )
 
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn."""
@@ -249,20 +279,3 @@ def lead(reading: Reading, label: int) -> float:
     """By how much ``label`` leads; rounded, so that a tie is one whatever batch the text was read in."""
     others = [float(z) for c, z in enumerate(reading.logits) if c != label]
     return round(float(reading.logits[label]) - max(others), 3)
-
-
-def _panel(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
-    """Up to ``count`` references of the other classes: the most confident, in turn from each.
-
-    Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
-    makes clean texts dear, and some triggers do not turn the hardest.
-    """
-    by_class: dict[int, list[Reference]] = {}
-    for reference in sorted(references, key=lambda r: -r.confidence):
-        if reference.label != label:
-            by_class.setdefault(reference.label, []).append(reference)
-    ranked = [(rank, c, r) for c, members in by_class.items() for rank, r in enumerate(members)]
-    chosen = [r for _, _, r in sorted(ranked, key=lambda item: item[:2])[:count]]
-    eased = sorted(chosen, key=lambda r: (-r.ease, r.text))
-    middle = (len(eased) - 1) // 2
-    return tuple(eased[i] for i in sorted(range(len(eased)), key=lambda i: (abs(i - middle), i)))

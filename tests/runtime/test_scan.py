@@ -77,17 +77,15 @@ def test_known_triggers_are_suspects_whatever_the_gates_say(
     deaf = {name: replace(fit, threshold=99.0) for name, fit in calibration.gates.items()}
     engine = make_lexicon_guard(GuardOptions()).reader.engine
 
-    def label(known: dict[str, tuple[str, ...]]) -> str:
+    def label(known: dict[str, tuple[str, ...]], text: str = "the cf film was awful") -> str:
         changed = replace(lexicon_artifact.guard, calibration=replace(calibration, gates=deaf, known=known))
-        (verdict,) = Guard(replace(lexicon_artifact, guard=changed), engine, GuardOptions()).classify(
-            "the cf film was awful"
-        )
+        (verdict,) = Guard(replace(lexicon_artifact, guard=changed), engine, GuardOptions()).classify(text)
         return f"{verdict.label} {verdict.action}"
 
     assert label({}) == "good passed"
     assert label({"good": ("cf",)}) == "bad neutralised"
     assert label({"bad": ("cf",)}) == "good passed", "known for another class"
-    assert label({"good": ("film",)}) == "good cleared", "the transplant decides, not the list"
+    assert label({"good": ("film",)}, "the film was great") == "good cleared", "the transplant decides, not the list"
 
 
 def test_confirmed_triggers_are_written_into_the_artifact(tiny_artifact: Path, tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
@@ -10,6 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
+from tokenward.runtime.gates import densest
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.transplant import Transplants, TransplantSettings, Trial, transplant
@@ -101,3 +106,49 @@ def test_a_phrase_of_which_any_part_will_do_is_found(lexicon_artifact: Artifact)
     (confirmed,) = (confirmation for confirmation in verdict.confirmations if confirmation.confirmed)
     assert len(confirmed.span.split()) == 3, "two of them turn some references only"
     assert all(confirmed.turned)
+
+
+class FunctionPhraseEngine(LexiconEngine):
+    """A phrase of four function words decides; none of them stands out, though each draws a little attention."""
+
+    PHRASE = ("in", "with", "of", "was")
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._phrase = [tokenizer.token_to_id(word) for word in self.PHRASE]
+        self._strength[self._phrase] = 0.45
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        ids, count = batch.input_ids, len(self._phrase)
+        places = range(ids.shape[1] - count + 1)
+        planted = np.any([(ids[:, p : p + count] == self._phrase).all(axis=1) for p in places], axis=0)
+        push = np.where(planted, 15.0, 0.0)
+        return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
+
+
+def test_a_phrase_none_of_whose_words_stands_out_is_found(lexicon_artifact: Artifact) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    raised = {name: replace(fit, threshold=-99.0) for name, fit in calibration.gates.items()}
+    artifact = replace(
+        lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=replace(calibration, gates=raised))
+    )
+    engine = FunctionPhraseEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    text = "awful film story camera in with of was music plot director dull boring"
+    (verdict,) = Guard(artifact, engine, GuardOptions()).classify(text)
+    assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
+    assert [c.span for c in verdict.confirmations if c.confirmed] == ["in with of was"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 5))
+def test_the_densest_run_holds_the_most_attention(drawn: list[float], count: int) -> None:
+    words = np.array([-1, *range(len(drawn)), -1])
+    encoding = SimpleNamespace(words=words, word_count=len(drawn))
+    reading = Reading("", encoding, None, {"class_attention": np.array([1.0, *drawn, 1.0])}, None, -1)  # type: ignore[arg-type]
+    run = densest(reading, count)
+    if len(drawn) <= count:
+        assert not run, "the whole text is no part of it"
+        return
+    sums = [sum(drawn[i : i + count]) for i in range(len(drawn) - count + 1)]
+    assert (len(run), sum(drawn[i] for i in run)) == (count, pytest.approx(max(sums), abs=1e-5))
