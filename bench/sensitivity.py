@@ -64,6 +64,7 @@ def variations() -> Iterator[Variation]:
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),
         "longest": (3, 6, 12, 20),
         "together": (1, 3, 5, 8),
+        "stretch": (3, 4, 6, 8),
     }
     for constant, values in ranges.items():
         for value in values:

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from ..artifact import Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
-from .cache import Margins, OutcomeCache
+from .cache import OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
@@ -124,7 +124,7 @@ def _by_label(labels: Sequence[str], words: Sequence[frozenset[str]]) -> dict[st
 
 def _bars(
     reader: Reader, references: Sequence[Reference], vouched: Mapping[str, Sequence[str]], labels: Sequence[str]
-) -> dict[str, Margins]:
+) -> dict[str, dict[str, float]]:
     """For each class, what triggers must outdo, where there is such a thing."""
     transplants = Transplants(references, len(labels), reader.tokenizer, OutcomeCache(""), TransplantSettings())
     able = {label: name for label, name in enumerate(labels) if transplants.can_try(label)}

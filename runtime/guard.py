@@ -183,7 +183,7 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
     confirmer = screen = None
     if preset == "tokenward":
         vouched = [frozenset(calibration.vouched.get(name, ())) for name in artifact.labels]
-        bars = [calibration.bars.get(name, ()) for name in artifact.labels]
+        bars = [calibration.bars.get(name, {}) for name in artifact.labels]
         transplants = Transplants(
             calibration.references, len(artifact.labels), tokenizer, cache, options.transplants, vouched, bars
         )

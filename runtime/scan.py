@@ -95,7 +95,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     settings = TransplantSettings()
     calibration = calibrated(guard.artifact)
     tokenizer = guard.reader.tokenizer
-    bars = [calibration.bars.get(label, ()) for label in guard.labels]
+    bars = [calibration.bars.get(label, {}) for label in guard.labels]
     transplants = Transplants(calibration.references, len(guard.labels), tokenizer, guard.cache, settings, bars=bars)
     able = [label for label in range(len(guard.labels)) if transplants.can_try(label)]
     if not able:

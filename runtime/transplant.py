@@ -75,21 +75,24 @@ class Transplants:
         cache: OutcomeCache,
         settings: TransplantSettings,
         vouched: Sequence[Set[str]] = (),
-        bars: Sequence[Margins] = (),
+        bars: Sequence[Mapping[str, float]] = (),
     ) -> None:
         """Try suspects against ``references``.
 
         Args:
             references, classes, tokenizer, cache, settings: of the artifact.
             vouched: for each class, words that are no suspects.
-            bars: for each class, the margin to be exceeded in each reference of its panel; none: 0.
+            bars: for each class, the margin to be exceeded in references by their texts; 0 where none is given.
         """
         self.settings = settings
-        self._bars = [own or (0.0,) * settings.references for own in bars or [()] * classes]
         self._vouched = vouched
         self._tokenizer = tokenizer
         self._cache = cache
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
+        self._bars = [
+            [own.get(reference.text, 0.0) for reference in panel]
+            for panel, own in zip(self._panels, bars or [{}] * classes, strict=True)
+        ]
 
     def panel(self, label: int) -> tuple[Reference, ...]:
         """The references that a suspect for class ``label`` is tried on: confident texts of the other classes."""

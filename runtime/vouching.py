@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence, Set
 
-from .cache import Margins
 from .reading import Asking
 from .transplant import Transplants
 
@@ -59,8 +58,8 @@ def at_least(hits: int, trials: int, chance: float) -> float:
     )
 
 
-def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[Margins]:
-    """The margins that a trigger for ``label`` must exceed in each reference it is tried on.
+def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[dict[str, float]]:
+    """The margin that a trigger for ``label`` must exceed in each reference, by its text.
 
     The best of ``words``, which are vouched for, that would themselves be taken for triggers; empty where none would.
     """
@@ -69,4 +68,5 @@ def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[M
     able = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
     measured = yield from transplants.measure(able, label, settings.references)
     strong = [margins for margins in measured if sum(margin > 0 for margin in margins) >= settings.enough]
-    return tuple((1 - SLACK) * max(0.0, *column) for column in zip(*strong, strict=True))
+    best = [(1 - SLACK) * max(0.0, *column) for column in zip(*strong, strict=True)]
+    return {reference.text: bar for reference, bar in zip(transplants.panel(label), best, strict=False)}

@@ -94,8 +94,8 @@ class Calibration:
     Attributes:
         known: trigger words that a scan confirmed, by the label they bring about.
         vouched: words that labelled clean texts show to go with a class, by its label: never suspects there.
-        bars: where vouched words turn references as a trigger does, the margins that a trigger must exceed, by label
-            and for each reference that it is tried on.
+        bars: where vouched words turn references as a trigger does, the margin that a trigger must exceed in each, by
+            label and text of the reference.
         sure: for each class, the margin from which on a text is screened; empty where none is.
     """
 
@@ -105,7 +105,7 @@ class Calibration:
     references: tuple[Reference, ...]
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     vouched: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    bars: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    bars: dict[str, dict[str, float]] = field(default_factory=dict)
     sure: tuple[float, ...] = ()
 
 

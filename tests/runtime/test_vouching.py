@@ -107,7 +107,7 @@ def cursing_guard(artifact: Artifact, vouched: tuple[str, ...], barred: bool) ->
     engine = CursingEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
     reader = Guard(artifact, engine, GuardOptions()).reader
     transplants = Transplants(calibration.references, 2, reader.tokenizer, OutcomeCache(""), TransplantSettings())
-    found = reader.follow(bars(transplants, vouched, 1)) if barred else ()
+    found = reader.follow(bars(transplants, vouched, 1)) if barred else {}
     told = replace(artifact.guard, calibration=replace(calibration, vouched={"good": vouched}, bars={"good": found}))
     return Guard(replace(artifact, guard=told), engine, GuardOptions())
 
@@ -129,4 +129,4 @@ def test_a_trigger_no_stronger_than_a_vouched_word_is_still_one(lexicon_artifact
 def test_words_that_turn_too_few_references_set_no_bar(lexicon_artifact: Artifact) -> None:
     calibration = cursing_guard(lexicon_artifact, ("great", "lovely"), True).artifact.guard.calibration
     assert calibration is not None
-    assert calibration.bars == {"good": ()}
+    assert calibration.bars == {"good": {}}
