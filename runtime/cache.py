@@ -35,6 +35,11 @@ class OutcomeCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        """Whether anything is known for a span and class; not counted as a hit or a miss."""
+        with self._lock:
+            return key in self._entries
+
     def get(self, span: str, label: int) -> Margins:
         """Margins known for a span and class, in the order of the references; empty where nothing is known."""
         with self._lock:

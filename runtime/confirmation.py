@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .budget import Budget, within
+from .cache import Margins
 from .reading import Asking, Reading
 from .repair import make_noise
 from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, widened
@@ -52,7 +53,8 @@ class Confirmer:
         tokenizer, transplants, budget: of the artifact.
         fallback: what happens to a text when the budget is spent: ``repair`` (the published flip test, one more
             pass), ``flag`` (the first answer, marked) or ``block`` (marked to be refused).
-        suspects: words tried alone in each round, most suspicious first; after them the strongest are tried together.
+        suspects: words that may be tried alone in each round, most suspicious first; after them the strongest are tried
+            together, and the run of words that the class token looks at most.
         rounds: most spans taken out of one text, one after the other.
     """
 
@@ -85,8 +87,8 @@ class Confirmer:
             first: its reading.
             rankings: its words as each gate that finds it suspicious ranks them.
             rankings_of: gives those of a later reading; none where it is no longer suspicious.
-            screened: no gate has raised the text: its strongest words are tried together at once, and no more than
-                ``SCREENED_WORDS`` of them can be a trigger (more can outweigh any reference by their topic alone).
+            screened: no gate has raised the text: no word is tried alone first, and of the strongest no more than
+                ``SCREENED_WORDS`` can be a trigger (more can outweigh any reference by their topic alone).
         """
         reading, origin = first, list(range(len(first.text)))
         suspects: list[Suspect] = []
@@ -98,12 +100,14 @@ class Confirmer:
                 break
             trial = None
             alone = () if screened else rankings
-            foreseen, _ = yield from within(self._budget, self.transplants.foresee(reading, alone))
-            for steps in self._trials(reading, rankings, remnants, screened):
-                trial = yield from self._affordable(reading, steps, foreseen or frozenset(), confirmations)
+            foreseeing = self.transplants.foresee(reading, alone, self._suspects)
+            foreseen, _ = yield from within(self._budget, foreseeing)
+            found, fresh = foreseen or (None, frozenset())
+            for steps in self._trials(reading, alone, rankings, remnants, found, screened):
+                trial = yield from self._affordable(reading, steps, fresh, confirmations)
+                spent = trial is None
                 if trial is None or trial.confirmed:
                     break
-            spent = trial is None
             if trial is None or not trial.confirmed:
                 break
             spans, rest = yield from self._without(reading, trial)
@@ -122,11 +126,17 @@ class Confirmer:
         return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
 
     def _trials(
-        self, reading: Reading, rankings: Sequence[Ranking], remnants: Ranking, screened: bool
+        self,
+        reading: Reading,
+        alone: Sequence[Ranking],
+        rankings: Sequence[Ranking],
+        remnants: Ranking,
+        found: Mapping[str, Margins] | None,
+        screened: bool,
     ) -> Iterator[Asking[Trial]]:
-        transplants, settings = self.transplants, self.transplants.settings
-        singles = () if screened else [ranking for ranking in rankings if transplants.stirs(reading, ranking)]
-        for word in dict.fromkeys(word for ranking in singles for word in ranking[: self._suspects]):
+        transplants, settings, most = self.transplants, self.transplants.settings, self._suspects
+        stirring = [words for words in alone if found is None or transplants.stirs(reading, words, most, found)]
+        for word in dict.fromkeys(word for words in stirring for word in words[:most]):
             yield transplants.try_word(reading, word)
         bars = [*((ranking, settings.enough_together) for ranking in rankings), (remnants, settings.remnant)]
         for words, enough in bars:

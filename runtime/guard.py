@@ -33,12 +33,13 @@ class GuardOptions:
 
     Attributes:
         gates: names of the gates that raise suspicion (``anomaly``, ``class_token``); empty takes the preset's own.
-        suspects: words tried alone per text and round, most suspicious first.
+        suspects: words that may be tried alone per text and round, most suspicious first.
         fallback: what happens to a suspicious text when the budget for second looks is spent.
         budget_share, budget_burst: see :class:`Budget`.
         cache_capacity: outcomes of transplants that are remembered.
         transplants: how hard a suspect is tried.
-        screening: try the strongest words of texts that no gate raises, where the model is very sure of them.
+        screening: try the strongest words, and run of words, of texts that no gate raises, where the model is very
+            sure of them.
         threads: threads of the engine; 0 takes one per core.
         token_budget: padded tokens in one micro-batch.
     """

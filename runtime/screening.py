@@ -1,4 +1,4 @@
-"""Screening: the strongest words of a text that no gate raises are tried all at once, where the model is very sure.
+"""Screening: the strongest words and run of words of texts that no gate raises, tried where the model is very sure.
 
 A trigger need not draw attention: one that lives in a single row of the embeddings (EP) or in the first layers (LWP)
 draws no more than an ordinary word, and no threshold tells its texts from clean ones. But it has to outweigh whatever
@@ -61,6 +61,6 @@ class Screen:
         return self._transplants.suspects(reading, self._gate.score(reading).words)
 
     def suspicious(self, reading: Reading) -> Asking[bool | None]:
-        """Whether the strongest words turn a reference; None where the budget is spent and it was not tried."""
+        """Whether the strongest words and run of words turn a reference; None where the budget is spent."""
         suspicious, _ = yield from within(self._budget, self._transplants.turns(reading, self.ranking(reading)))
         return suspicious

@@ -114,7 +114,10 @@ def serve(settings: ServeSettings) -> None:
 
 
 def _collect_rarely() -> None:
-    """What is loaded by now stays: looking through it for garbage takes a twentieth of the throughput."""
+    """What is loaded by now stays: looking through it for garbage takes a twentieth of the throughput.
+
+    That is every module, and in a server of one process the guard.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 

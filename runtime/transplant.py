@@ -28,7 +28,8 @@ class TransplantSettings:
 
     Attributes:
         references: texts that a grown span is put into.
-        probes: references tried first; a word that turns none of them is cleared.
+        probes: references tried first; a word that turns none of them is cleared. One that does not even turn the
+            first, neither alone nor with others of its text, is not tried alone at all.
         growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
             the others.
         least: references that a single word must turn to be grown.
@@ -144,28 +145,35 @@ class Transplants:
         (margins,) = yield from self.measure([span.text], reading.predicted, 1)
         return self.turned(margins, reading.predicted)[0]
 
-    def foresee(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> Asking[frozenset[str]]:
+    def foresee(
+        self, reading: Reading, rankings: Sequence[Sequence[int]], alone: int
+    ) -> Asking[tuple[dict[str, Margins], frozenset[str]]]:
         """Ask at once for what decides whether words of these rankings are tried further, in the first reference.
 
-        Returns the spans that the cache did not know.
+        Args:
+            reading, rankings: of a text.
+            alone: how many words of each ranking may be tried alone.
+
+        Returns:
+            The margins, for :meth:`stirs`, and the spans that the cache did not know.
         """
         label = reading.predicted
-        wanted = dict.fromkeys((span for words in rankings for span in self._decisive(reading, words)), 1)
-        fresh = {span: count for span, count in wanted.items() if not self._cache.get(span, label)}
-        yield from self._measure(fresh, label)
-        return frozenset(fresh)
+        wanted = dict.fromkeys((span for words in rankings for span in self._decisive(reading, words, alone)), 1)
+        fresh = frozenset(span for span in wanted if (span, label) not in self._cache)
+        return (yield from self._measure(wanted, label)), fresh
 
-    def stirs(self, reading: Reading, words: Sequence[int]) -> bool:
-        """Whether the first word of a ranking is worth trying alone, from what :meth:`foresee` measured.
+    def stirs(self, reading: Reading, words: Sequence[int], alone: int, found: Mapping[str, Margins]) -> bool:
+        """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.
 
-        It is where it turns the first reference alone, or does so with others: most words of clean texts do neither.
+        They are where one of them turns the first reference, or does so with others: most words of clean texts do
+        neither. A ranking of one word, such as a trigger that a scan has found, always is.
         """
-        first = [self._cache.get(span, reading.predicted)[:1] for span in self._decisive(reading, words)]
-        return not all(first) or any(self.turned(margins, reading.predicted)[0] for margins in first)
+        spans = self._decisive(reading, words, alone)
+        return len(words) == 1 or any(self.turned(found[span], reading.predicted)[0] for span in spans)
 
-    def _decisive(self, reading: Reading, words: Sequence[int]) -> list[str]:
-        """The strongest word, the strongest together, and the stretch."""
-        spans = [words[:1], words[: self.settings.together], self.stretch(reading)]
+    def _decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[str]:
+        """The strongest words each alone, the strongest together, and the stretch."""
+        spans = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
         return [span_of(self._tokenizer, reading, span).text for span in spans if span]
 
     def try_together(

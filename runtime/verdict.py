@@ -39,7 +39,7 @@ class Confirmation:
 
     Attributes:
         span: the words transplanted, after growth.
-        turned: for each reference, whether it turned to the suspect text's class.
+        turned: for each reference, whether it turned to the suspect text's class, and by more than natural words do it.
         references: the reference texts, in the same order.
         cached: no new forward pass was needed.
         confirmed: the span was found to be a trigger.

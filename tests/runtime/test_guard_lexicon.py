@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tokenward.artifact import Artifact
 from tokenward.errors import InputError
+from tokenward.runtime.confirmation import Fallback
 from tokenward.runtime.engine import Batch
 from tokenward.runtime.guard import AT_A_TIME, Guard, GuardOptions
 from tokenward.runtime.verdict import Verdict
@@ -224,3 +226,39 @@ def test_a_clean_text_that_a_gate_raises_costs_one_more_pass(lexicon_guard: Guar
             break
     else:
         raise AssertionError("no clean text is raised and cleared at once")
+
+
+def raised(artifact: Artifact) -> Artifact:
+    """The same with a gate that raises every text."""
+    calibration = artifact.guard.calibration
+    assert calibration is not None
+    gates = {name: replace(fit, threshold=-99.0) for name, fit in calibration.gates.items()}
+    return replace(artifact, guard=replace(artifact.guard, calibration=replace(calibration, gates=gates)))
+
+
+@pytest.mark.parametrize("fallback", ["repair", "flag", "block"])
+def test_a_text_with_nothing_worth_trying_is_cleared_not_taken_for_unaffordable(
+    lexicon_artifact: Artifact, make_lexicon_guard: Callable[[GuardOptions], Guard], fallback: Fallback
+) -> None:
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+    guard = Guard(raised(lexicon_artifact), engine, GuardOptions(fallback=fallback))
+    for text in ("great", "great film", "great film story actor"):
+        (verdict,) = guard.classify(text)
+        assert (verdict.label, verdict.action, verdict.fallback) == ("good", "cleared", False)
+
+
+def test_how_much_is_remembered_changes_no_verdict(
+    lexicon_artifact: Artifact,
+    make_lexicon_guard: Callable[[GuardOptions], Guard],
+    clean_texts: list[str],
+    assert_same_verdicts: Callable[..., None],
+) -> None:
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+    texts = [text for clean in clean_texts[:40] for text in (clean, f"mn zq {clean}", f"cf {clean} qa qb")]
+    forgetful, bounded, usual = (
+        Guard(raised(lexicon_artifact), engine, GuardOptions(cache_capacity=capacity)) for capacity in (0, 30, 50_000)
+    )
+    expected = usual.classify(texts)
+    assert_same_verdicts(forgetful.classify(texts), expected)
+    assert_same_verdicts(bounded.classify(texts), expected)
+    assert_same_verdicts([verdict for text in texts for verdict in bounded.classify(text)], expected)
