@@ -228,9 +228,9 @@ class Transplants:
         span = span_of(self._tokenizer, reading, words)
         (margins,) = yield from self.measure([span.text], reading.predicted, 1)
         turned = self.turned(margins, reading.predicted)
-        return (
-            (yield from self._try_set(reading, words, settings.references)) if turned[0] else Trial(span, turned, False)
-        )
+        if not turned[0]:
+            return Trial(span, turned, False)
+        return (yield from self._try_set(reading, words, settings.references))
 
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn."""
