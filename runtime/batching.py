@@ -19,12 +19,12 @@ from time import monotonic
 
 from ..errors import EngineError, InputError, TokenwardError
 from .batches import pad
-from .calls import Answer, Call, Case, encode_calls
-from .engine import ALWAYS_SKIP, Arrays
+from .calls import Answer, Call, Case, Move, encode_calls
+from .engine import Arrays
 from .guard import Guard, GuardOptions, load
 from .observer import Observer, Timing
 from .queueing import BatchQueue, Entry
-from .reading import Reading, split
+from .reading import split
 from .refusals import ClosingError, DeadlineError, OverloadedError
 from .stages import Stage
 from .tokenization import Encoding
@@ -36,7 +36,6 @@ CHARACTERS_PER_ROUND = 65_536  # tokenised at once: more would keep short texts 
 PROBE = "is anybody there"
 
 Batch = list[Entry[Case]]
-Move = Verdict | list[Entry[Case]] | Exception  # what a reading led to
 
 
 @dataclass(frozen=True)
@@ -283,19 +282,8 @@ class AsyncGuard:
                 if case.first is None:
                     case.started, case.read = started, read
                 if not case.gone:
-                    moves.append((case, self._advance(case, reading)))
+                    moves.append((case, case.advance(reading, self.guard.reader.tokenizer)))
         return moves
-
-    def _advance(self, case: Case, reading: Reading) -> Move:
-        try:
-            move = case.take(reading)
-            if isinstance(move, Verdict):
-                return move
-            encodings = self.guard.reader.tokenizer.encode(move)
-        except Exception as error:  # one text's trouble must not reach its batch mates
-            return error
-        now = monotonic()
-        return [Entry(t, e, ALWAYS_SKIP, True, now, [case]) for t, e in zip(move, encodings, strict=True)]
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:
         self._observer.failed(len(batch))

@@ -10,8 +10,10 @@ from time import monotonic
 from typing import Any
 
 from ..errors import InputError
+from .engine import ALWAYS_SKIP
 from .judge import Judge
 from .observer import Timing
+from .queueing import Entry
 from .reading import Asking, Reading
 from .tokenization import Encoding, Tokenizer
 from .verdict import Mode, Verdict
@@ -136,6 +138,22 @@ class Case:
             verdict: Verdict = stop.value
             return verdict
         return list(dict.fromkeys(self._asked))
+
+    def advance(self, reading: Reading, tokenizer: Tokenizer) -> Move:
+        """Take in a reading; what is to be read next comes back as entries of the queue, an error as itself."""
+        try:
+            move = self.take(reading)
+            if isinstance(move, Verdict):
+                return move
+            encodings = tokenizer.encode(move)
+        except Exception as error:  # one text's trouble must not reach its batch mates
+            return error
+        now = monotonic()
+        return [Entry(t, e, ALWAYS_SKIP, True, now, [self]) for t, e in zip(move, encodings, strict=True)]
+
+
+Move = Verdict | list[Entry[Case]] | Exception
+"""What a reading led to."""
 
 
 def encode_calls(tokenizer: Tokenizer, calls: Sequence[Call]) -> list[list[Encoding] | InputError]:
