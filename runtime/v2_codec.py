@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .v2_tensors import INPUT, Rows, TensorSpec
+from .v2_tensors import INPUT, Rows, TensorSpec, check_shape
 
 JSON_LENGTH = "Inference-Header-Content-Length"  # header: bytes of JSON before the raw tensors
 
@@ -61,7 +61,11 @@ def decode(body: bytes, json_length: str | None) -> InferRequest:
     binary = parameters.get("binary_data_output", False) is True
     outputs = {}
     for output in _get(document, "outputs", list, []):
-        wanted = _get(output, "parameters", dict, {}).get("binary_data", binary)
+        asked = _get(output, "parameters", dict, {})
+        for extension in ("classification", "shared_memory_region"):
+            if asked.get(extension):
+                raise InputError(f"outputs cannot be given as {extension}: ask for the tensor itself")
+        wanted = asked.get("binary_data", binary)
         outputs[_get(output, "name", str, "")] = wanted is True
     return InferRequest(
         _get(document, "id", str, None), _tensor(inputs[0], memoryview(body)[head:]), parameters, outputs, binary
@@ -93,6 +97,7 @@ def _tensor(tensor: Any, raw: memoryview) -> Rows:
     shape = _get(tensor, "shape", list, [])
     if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
         raise InputError(f"the shape of {INPUT.name} must be a list of sizes")
+    check_shape(shape)
     if _get(tensor, "datatype", str, "") != INPUT.datatype:
         raise InputError(f"the datatype of {INPUT.name} must be {INPUT.datatype}")
     size = _get(tensor, "parameters", dict, {}).get("binary_data_size")

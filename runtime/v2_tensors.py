@@ -62,6 +62,16 @@ def output_specs(classes: int) -> tuple[TensorSpec, ...]:
     )
 
 
+def check_shape(shape: Sequence[Any]) -> None:
+    """Refuse a shape of ``TEXT`` that is not [n, 1].
+
+    Raises:
+        InputError: saying so.
+    """
+    if len(shape) != 2 or shape[1] != 1:
+        raise InputError(f"{INPUT.name} has shape {shape!r:.60}, expected [n, 1]: one text per row")
+
+
 def texts_of(values: Rows) -> list[str]:
     """Decode the ``TEXT`` tensor.
 
@@ -71,8 +81,7 @@ def texts_of(values: Rows) -> list[str]:
     Raises:
         InputError: the shape is another, or an element is not valid UTF-8.
     """
-    if values.ndim != 2 or values.shape[1] != 1:
-        raise InputError(f"{INPUT.name} has shape {list(values.shape)}, expected [n, 1]: one text per row")
+    check_shape(list(values.shape))
     return [_decode(value, row) for row, value in enumerate(values[:, 0])]
 
 

@@ -66,6 +66,8 @@ def test_what_is_sent_is_read_by_tritonclient(texts, numbers, binary):
         {"shape": [True, 1]},
         {"shape": "11"},
         {"shape": [10**30, 0]},
+        {"shape": [1] * 65},
+        {"shape": [0, *[2**31 - 1] * 3], "data": []},
         {"data": ["film", "story"]},
         {"data": [1]},
         {"data": [["film", "story"]]},
@@ -87,6 +89,12 @@ def test_tensors_that_make_no_sense(tensor):
 def test_requests_that_make_no_sense(changes):
     with pytest.raises(InputError):
         decode(body(**changes), None)
+
+
+@pytest.mark.parametrize("asked", [{"classification": 1}, {"shared_memory_region": "mine"}])
+def test_outputs_that_are_not_given_like_that(asked):
+    with pytest.raises(InputError, match=next(iter(asked))):
+        decode(body(outputs=[{"name": "LABEL", "parameters": asked}]), None)
 
 
 @pytest.mark.parametrize("raw", [b"\x05\0\0\0film", b"\xff\xff\xff\xff", b"\x04\0\0", b"\x04\0\0\0film\x01"])
