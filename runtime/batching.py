@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from ..errors import EngineError, InputError, TokenwardError
 from .batches import pad
+from .batching_options import BatchingOptions as BatchingOptions  # offered from here, too
 from .calls import Answer, Call, Case, Move, encode_calls
 from .engine import Arrays
 from .guard import Guard, GuardOptions, load
@@ -34,31 +33,10 @@ _log = logging.getLogger("tokenward")
 
 CHARACTERS_PER_ROUND = 65_536  # tokenised at once: more would keep short texts waiting
 PROBE = "is anybody there"
+WARM_UP_SECONDS = 300.0  # the first batch may compile kernels: no deadline of a request's
+HALT_SECONDS = 2.0
 
 Batch = list[Entry[Case]]
-
-
-@dataclass(frozen=True)
-class BatchingOptions:
-    """How callers share the engine (the token budget of a batch is in :class:`GuardOptions`).
-
-    Attributes:
-        max_wait: seconds that a text may wait for batch mates while the engine is idle.
-        queue_texts: texts that may wait; callers beyond that are refused.
-        deadline: seconds after which a call gets :class:`DeadlineError`.
-        parallel: batches that run at the same time, each with its share of the cores. Two small batches on a core
-            each are done sooner than one after the other on both: no thread waits for another at every operator, least
-            of all where the HTTP server needs some of a core as well.
-    """
-
-    max_wait: float = 0.002
-    queue_texts: int = 256
-    deadline: float = 10.0
-    parallel: int = 2
-
-    def threads(self) -> int:
-        """Threads of one batch: this process's cores, divided among the batches."""
-        return max(1, len(os.sched_getaffinity(0)) // self.parallel)
 
 
 class AsyncGuard:
@@ -88,20 +66,26 @@ class AsyncGuard:
         self._observer = observer or Observer()
         self._calls: set[Call] = set()
         self._tokenising = 0  # texts accepted but not in the queue yet
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stages: list[Stage] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._tokeniser: asyncio.Task[None] | None = None
         self._closing = self._stopped = False
         self._last_batch = -math.inf
 
     async def __aenter__(self) -> AsyncGuard:
+        if self._loop:
+            raise InputError("this guard has been entered before: make a new AsyncGuard")
+        self._loop = asyncio.get_running_loop()
         self._pre, self._core, self._post = Stage("pre"), Stage("core", self.options.parallel), Stage("post")
+        self._stages = [self._pre, self._core, self._post]
         self._idle = self.options.parallel  # core threads without a batch
-        self._alarm: asyncio.TimerHandle | None = None
-        self._tokeniser: asyncio.Task[None] | None = None
         try:
             self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
             self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
             self._tokeniser = asyncio.create_task(self._tokenise())
-            await self.classify(PROBE, "off")
+            await self.answer(PROBE, "off", deadline=WARM_UP_SECONDS)
         except BaseException:
             await self.aclose()
             raise
@@ -136,6 +120,8 @@ class AsyncGuard:
             DeadlineError: the verdicts were not there in time.
             ClosingError: the guard is closing.
         """
+        if self._loop is not asyncio.get_running_loop():
+            raise InputError("this guard serves the event loop that entered it: use 'async with AsyncGuard(...)' there")
         texts = [texts] if isinstance(texts, str) else list(texts)
         judge = self.guard.judge_for(mode)
         if self._closing:
@@ -184,8 +170,19 @@ class AsyncGuard:
         if self._tokeniser:
             self._tokeniser.cancel()
             await asyncio.gather(self._tokeniser, return_exceptions=True)
-        for stage in (self._pre, self._core, self._post):
+        self.halt()
+
+    def halt(self) -> None:
+        """Stop the stages without regard for what they were to do; wait a little for what they are doing.
+
+        A process that ends while a thread is inside ONNX Runtime is aborted.
+        """
+        self._stopped = True
+        for stage in self._stages:
             stage.stop()
+        until = monotonic() + HALT_SECONDS
+        for stage in self._stages:
+            stage.join(until - monotonic())
 
     # pre: texts to entries
 
@@ -199,7 +196,9 @@ class AsyncGuard:
                 job = partial(encode_calls, self.guard.reader.tokenizer, waiting)
                 for call, encodings in zip(waiting, await self._pre.run(job), strict=True):
                     self._enqueue(call, encodings)
-            except Exception as error:
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a panic in the tokeniser is no Exception
                 self._fail(waiting, error)
             finally:
                 self._tokenising -= sum(len(call.texts) for call in calls)
@@ -237,10 +236,11 @@ class AsyncGuard:
                     self._alarm.cancel()
                 if math.isfinite(due):
                     self._alarm = asyncio.get_running_loop().call_later(due - now, self._dispatch)
-                return
+                break
             batch = self._queue.take()
             self._idle -= 1
             self._core.submit(partial(self._run, batch), partial(self._ran, batch, now))
+        self._observer.waiting(self.waiting)
 
     def _run(self, batch: Batch) -> Arrays:
         reader = self.guard.reader

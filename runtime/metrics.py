@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
+from math import isnan
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from ..artifact import GateFit
 from .drift import Drift
@@ -93,17 +96,23 @@ class Metrics(Observer):
         """Count a request: ``route`` is a template, ``outcome`` is ``ok`` or the code of an error."""
         self._requests.labels(route, outcome).inc()
 
-    def render(self, waiting: int) -> bytes:
+    def render(self) -> bytes:
         """The exposition text; with several workers, that of all of them together."""
-        self._queue.set(waiting)
         for gate, drift in self._drifts:
-            self._stability.labels(gate.needs).set(drift.index)
-        if WORKERS_DIRECTORY not in os.environ:
+            if not isnan(drift.index):  # of too few texts; a largest value of several workers would be lost in it
+                self._stability.labels(gate.needs).set(drift.index)
+        folder = os.environ.get(WORKERS_DIRECTORY)
+        if folder is None:
             return generate_latest(self.registry)
+        _forget_dead_workers(Path(folder))
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
         shared.register(self._suspects)
         return generate_latest(shared)
+
+    def waiting(self, texts: int) -> None:
+        """Note how many texts wait for the model."""
+        self._queue.set(texts)
 
     def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
         """Count a batch."""
@@ -149,3 +158,13 @@ class Metrics(Observer):
             return
         for gate, drift in self._drifts:
             drift.observe(gate.score(first).value, length)
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Drop the gauges of workers that are gone: nobody else takes them back."""
+    for worker in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(worker, 0)
+        except (ProcessLookupError, PermissionError):  # gone, or its number is somebody else's now
+            with suppress(FileNotFoundError):  # another worker was faster
+                mark_process_dead(worker, str(folder))  # type: ignore[no-untyped-call]

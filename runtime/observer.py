@@ -30,6 +30,9 @@ class Timing:
 class Observer:
     """Hears of everything, on the event loop's thread; does nothing by itself. Must not raise and not block."""
 
+    def waiting(self, texts: int) -> None:
+        """So many texts wait for the model now."""
+
     def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
         """A batch has run: its texts, their tokens, the tokens after padding, whether it holds a second look."""
 

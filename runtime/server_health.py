@@ -33,6 +33,6 @@ def health_router(service: Service) -> APIRouter:
     @router.get("/metrics", response_class=PlainTextResponse, operation_id="metrics")
     async def metrics() -> Response:
         """Counts, gauges and histograms for Prometheus."""
-        return Response(service.metrics.render(service.engine.waiting), media_type=CONTENT_TYPE_LATEST)
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,9 +29,9 @@ class Stage:
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._threads = threads
-        for _ in range(threads):
-            Thread(target=self._work, name=f"tokenward-{name}", daemon=True).start()
+        self._threads = [Thread(target=self._work, name=f"tokenward-{name}", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, job: Callable[[], T], then: Then[T]) -> None:
         """Run ``job`` on a thread, and then call ``then`` on the running event loop, without a detour through tasks."""
@@ -44,8 +45,14 @@ class Stage:
 
     def stop(self) -> None:
         """End the threads after the jobs they have; do not wait for them."""
-        for _ in range(self._threads):
+        for _ in self._threads:
             self._jobs.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads to end, no longer than this."""
+        until = monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - monotonic()))
 
     def _work(self) -> None:
         while waiting := self._jobs.get():
