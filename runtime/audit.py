@@ -1,4 +1,7 @@
-"""The audit log: suspicious texts as JSON lines, on request only, rotated, safe for several processes."""
+"""The audit log: suspicious texts as JSON lines, on request only, rotated, safe for several processes.
+
+Lines are written by a thread of their own: a slow disk must not keep the server from answering.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,23 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
+from time import monotonic
 from typing import Any
 
+from ..errors import InputError
 from .verdict import Mode, Verdict
 
 _log = logging.getLogger("tokenward")
+
+WAITING_LINES = 1_000
 
 
 @dataclass(frozen=True)
@@ -35,16 +45,50 @@ class AuditLog:
     hash_texts: bool = False
     max_bytes: int = 50_000_000
     files: int = 5
+    _waiting: Queue[bytes | None] = field(default_factory=lambda: Queue(WAITING_LINES), repr=False, compare=False)
+
+    def check(self) -> None:
+        """Make the file if it is not there.
+
+        Raises:
+            InputError: lines cannot be written to it.
+        """
+        try:
+            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+                raise InputError(f"the audit log '{self.path}' is no regular file: name another")
+            self._append(b"")
+        except OSError as error:
+            raise InputError(f"the audit log '{self.path}' cannot be written: {error.strerror}") from error
+
+    def start(self) -> Thread:
+        """Start the thread that writes."""
+        thread = Thread(target=self._write, name="tokenward-audit", daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self, writer: Thread, seconds: float) -> None:
+        """Let the thread end when it has written what is waiting; wait no longer than this for it."""
+        until = monotonic() + seconds
+        with suppress(Full):  # then the disk hangs, and the thread with it
+            self._waiting.put(None, timeout=seconds)
+        writer.join(max(0.0, until - monotonic()))
 
     def record(self, request_id: str, text: str, verdict: Verdict, mode: Mode) -> None:
-        """Write a line, if the verdict calls for one; a failing disk is logged and never fails the request."""
+        """Have a line written, if the verdict calls for one; a failing disk is logged and never fails the request."""
         if verdict.action == "passed":
             return
         line = json.dumps(self._entry(request_id, text, verdict, mode), ensure_ascii=False) + "\n"
         try:
-            self._append(line.encode())
-        except OSError as error:
-            _log.error("cannot write the audit log: %s", error.strerror)
+            self._waiting.put_nowait(line.encode())
+        except Full:
+            _log.error("the audit log is written too slowly: a line is lost")
+
+    def _write(self) -> None:
+        while (line := self._waiting.get()) is not None:
+            try:
+                self._append(line)
+            except OSError as error:
+                _log.error("cannot write the audit log: %s", error.strerror)
 
     def _entry(self, request_id: str, text: str, verdict: Verdict, mode: Mode) -> dict[str, Any]:
         texts = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Awaitable, Sequence
+from threading import Thread
 from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.types import Message
 
-from .audit import AuditLog
 from .batching import AsyncGuard
 from .calls import Answer
 from .guard import Guard
@@ -20,6 +21,10 @@ from .settings import ServeSettings
 from .v2_tensors import RequestOptions
 
 T = TypeVar("T")
+
+_log = logging.getLogger("tokenward")
+
+AUDIT_SECONDS = 5.0  # that shutting down waits for the lines of the audit log that are not written yet
 
 
 class Service:
@@ -38,28 +43,29 @@ class Service:
         self.metrics = Metrics()
         self.engine = AsyncGuard(guard or settings.load_guard, settings.batching_options(), observer=self.metrics)
         self.draining = False
-        self._audit = (
-            AuditLog(settings.audit_log, settings.audit_hash, settings.audit_max_bytes, settings.audit_files)
-            if settings.audit_log
-            else None
-        )
+        self._audit = settings.audit()
+        self._writer: Thread | None = None
 
     async def __aenter__(self) -> Service:
         """Load what is not loaded yet, and warm up."""
         await self.engine.__aenter__()
         if judge := self.guard.judge:
             self.metrics.watch(judge.gates)
-        outcomes = self.settings.cache_file
-        if outcomes and outcomes.exists():
-            self.guard.cache.load(outcomes)
+        if self._audit:
+            self._writer = self._audit.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Finish what was accepted."""
         self.draining = True
         await self.engine.aclose(self.settings.grace_seconds)
+        if self._audit and self._writer:
+            await asyncio.to_thread(self._audit.stop, self._writer, AUDIT_SECONDS)
         if self.settings.cache_file:
-            self.guard.cache.save(self.settings.cache_file)
+            try:
+                self.guard.cache.save(self.settings.cache_file)
+            except OSError as error:
+                _log.error("outcomes cannot be kept in '%s': %s", self.settings.cache_file, error.strerror)
 
     @property
     def guard(self) -> Guard:
@@ -75,7 +81,7 @@ class Service:
         """
         self._check(texts, options)
         work = self.engine.answer(texts, options.mode, options.explain, options.truncate)
-        answer = await _unless_gone(request, work)
+        answer = await self._unless_gone(request, work)
         if self._audit:
             for text, verdict in zip(texts, answer.verdicts, strict=True):
                 self._audit.record(request.state.request_id, text, verdict, options.mode)
@@ -88,7 +94,8 @@ class Service:
     def knows(self, token: str) -> bool:
         """Whether a caller's token is the right one, in a time that does not depend on where they differ."""
         expected = self.settings.token
-        return expected is None or hmac.compare_digest(token.encode(), expected.get_secret_value().encode())
+        given = token.encode("utf-8", "surrogatepass")
+        return expected is None or hmac.compare_digest(given, expected.get_secret_value().encode())
 
     def _check(self, texts: Sequence[str], options: RequestOptions) -> None:
         settings = self.settings
@@ -104,23 +111,22 @@ class Service:
                     f"text {number} has {len(text)} characters, at most {settings.max_characters} are read: shorten it",
                 )
 
+    async def _unless_gone(self, request: Request, work: Awaitable[T]) -> T:
+        """Await ``work``, but cancel it when the client goes away: nobody is left to read the answer."""
+        task, waiting = asyncio.current_task(), True
 
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """Await ``work``, but cancel it when the client goes away: nobody is left to read the answer."""
-    task, waiting = asyncio.current_task(), True
+        def give_up(watch: asyncio.Future[Message]) -> None:
+            if waiting and task and not watch.cancelled():
+                task.cancel()
 
-    def give_up(watch: asyncio.Future[Message]) -> None:
-        if waiting and task and not watch.cancelled():
-            task.cancel()
-
-    watch = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
-    watch.add_done_callback(give_up)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not watch.done():
-            raise  # it is the server that gives up
-        raise Refusal(499, "client_gone", "the client closed the connection") from None
-    finally:
-        waiting = False
-        watch.cancel()
+        watch = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is the disconnect
+        watch.add_done_callback(give_up)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not watch.done():
+                raise  # it is the server that gives up
+            raise Refusal(499, "client_gone", "the client closed the connection") from None
+        finally:
+            waiting = False
+            watch.cancel()

@@ -7,6 +7,7 @@ command line goes before the environment, and the environment before the file.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,8 @@ from pydantic_settings import (
 )
 
 from ..errors import InputError
-from .batching import BatchingOptions
+from .audit import AuditLog
+from .batching_options import BatchingOptions
 from .confirmation import Fallback
 from .engines import EngineName
 from .guard import Guard, GuardOptions, load
@@ -33,7 +35,7 @@ from .verdict import Mode
 class ServeSettings(BaseSettings):
     """What ``tokenward serve`` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="TOKENWARD_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TOKENWARD_", extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Required, but argparse must not insist: the environment or the file may give it.
     artifact: CliPositionalArg[Path] = Field(Path(), validate_default=True, description="Calibrated artifact folder.")
@@ -59,19 +61,22 @@ class ServeSettings(BaseSettings):
     engine: EngineName = Field("auto", description="What runs the model; those on cuda need an NVIDIA GPU.")
     checkpoint: Path | None = Field(None, description="For torch-cuda: the checkpoint that was exported.")
     parallel: int = Field(BatchingOptions.parallel, ge=1, le=64, description="Micro-batches that run at a time.")
-    threads: int = Field(0, ge=0, description="Threads of each; 0: the cores divided among them.")
+    threads: int = Field(0, ge=0, le=1024, description="Threads of each; 0: the cores divided among them.")
     token_budget: int = Field(GuardOptions.token_budget, ge=1, description="Most padded tokens in a micro-batch.")
     max_wait_ms: float = Field(
         BatchingOptions.max_wait * 1000, ge=0, le=1000, description="Most a text waits for batch mates while idle."
     )
     queue_texts: int = Field(BatchingOptions.queue_texts, ge=1, description="Texts that may wait; beyond: 429.")
-    deadline_seconds: float = Field(BatchingOptions.deadline, gt=0, description="No answer by then: 504.")
+    deadline_seconds: float = Field(BatchingOptions.deadline, ge=0.001, le=3600, description="No answer by then: 504.")
     max_requests: int = Field(512, ge=1, description="Requests at the same time; beyond: 429.")
     max_texts: int = Field(64, ge=1, description="Texts in a request; beyond: 413.")
     max_characters: int = Field(20_000, ge=1, description="Characters in a text; beyond: 413.")
     max_body_bytes: int = Field(2_000_000, ge=1, description="Bytes in a request; beyond: 413.")
-    grace_seconds: float = Field(20.0, ge=0, description="Most that shutting down waits for accepted requests.")
-    probe_seconds: float = Field(2.0, gt=0, description="The engine must answer in this time to be ready.")
+    grace_seconds: float = Field(
+        20.0, ge=0, le=3600, description="Most that shutting down waits for accepted requests."
+    )
+    header_seconds: float = Field(20.0, gt=0, le=3600, description="A request's header must arrive in this time.")
+    probe_seconds: float = Field(2.0, gt=0, le=3600, description="The engine must answer in this time to be ready.")
 
     token: SecretStr | None = Field(None, min_length=16, description="Bearer token that callers must give.")
     audit_log: Path | None = Field(None, description="Write suspicious requests, texts included, to this file.")
@@ -85,6 +90,19 @@ class ServeSettings(BaseSettings):
         if path == Path():
             raise ValueError("give the folder on the command line, as TOKENWARD_ARTIFACT or in the file")
         return path
+
+    @field_validator("config", "cache_file", "checkpoint", "audit_log", "token", mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("token")
+    @classmethod
+    def _a_header_can_carry_it(cls, token: SecretStr | None) -> SecretStr | None:
+        secret = token.get_secret_value() if token else ""
+        if not (secret.isascii() and all(character.isprintable() and character != " " for character in secret)):
+            raise ValueError("only printable ASCII characters and no spaces, or no header can carry it")
+        return token
 
     @field_validator("mode", mode="before")
     @classmethod
@@ -113,7 +131,28 @@ class ServeSettings(BaseSettings):
 
     def load_guard(self) -> Guard:
         """Load the artifact as the settings say; raises what :func:`tokenward.load` does."""
-        return load(self.artifact, self.engine, self.guard_options(), self.checkpoint)
+        guard = load(self.artifact, self.engine, self.guard_options(), self.checkpoint)
+        if self.cache_file and self.cache_file.exists():
+            guard.cache.load(self.cache_file)
+        return guard
+
+    def audit(self) -> AuditLog | None:
+        """The audit log, if there is to be one."""
+        if not self.audit_log:
+            return None
+        return AuditLog(self.audit_log, self.audit_hash, self.audit_max_bytes, self.audit_files)
+
+    def check_files(self) -> None:
+        """Find out before the first request whether what the server writes can be written.
+
+        Raises:
+            InputError: a file cannot.
+        """
+        if audit := self.audit():
+            audit.check()
+        folder = self.cache_file.parent if self.cache_file else None
+        if folder and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"outcomes cannot be kept in '{self.cache_file}': its folder is not there or not writable")
 
     def batching_options(self) -> BatchingOptions:
         """How callers share the engine."""
@@ -135,7 +174,7 @@ def load_settings(arguments: Sequence[str] = ()) -> ServeSettings:
     """
     try:
         given = {**EnvSettingsSource(ServeSettings)(), **_command_line(arguments)}
-        if "config" in given:
+        if given.get("config"):
             given = {**_file(Path(given["config"])), **given}
         return ServeSettings(**given)
     except ValidationError as error:
@@ -161,9 +200,15 @@ def _file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"'{path}' is not YAML: {error}") from error
-    if not isinstance(content, dict):
+    except (yaml.YAMLError, ValueError, LookupError) as error:  # the others: values that a tag or a date cannot have
+        raise InputError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise InputError(f"'{path}' is nested too deeply: expected lines such as 'port: 8000'") from error
+    if isinstance(content, dict):
+        for name in content:
+            if name not in ServeSettings.model_fields:
+                raise InputError(f"setting {name!r:.60} is unknown: see 'tokenward serve --help'")
+    else:
         raise InputError(f"'{path}' has no settings: expected lines such as 'port: 8000'")
     return content
 

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event
 
 import httpx
 import pytest
 
+from tokenward.errors import InputError
 from tokenward.runtime.audit import AuditLog
 from tokenward.runtime.verdict import Suspect, Verdict
 
@@ -27,11 +31,22 @@ def lines(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@contextmanager
+def written(path, **options) -> Iterator[AuditLog]:
+    """A log whose lines have been written at the end."""
+    log = AuditLog(path, **options)
+    writer = log.start()
+    yield log
+    log.stop(writer, 10.0)
+    assert not writer.is_alive()
+
+
 def test_only_what_is_suspicious_is_written(path):
-    log = AuditLog(path)
-    log.record("1", "fine", PASSED, "enforce")
+    with written(path) as log:
+        log.record("1", "fine", PASSED, "enforce")
     assert not path.exists()
-    log.record("2", POISONED, CAUGHT, "monitor")
+    with written(path) as log:
+        log.record("2", POISONED, CAUGHT, "monitor")
     (entry,) = lines(path)
     assert entry["text"] == POISONED
     assert (entry["request_id"], entry["action"], entry["mode"]) == ("2", "neutralised", "monitor")
@@ -41,7 +56,8 @@ def test_only_what_is_suspicious_is_written(path):
 
 
 def test_hashed_texts(path):
-    AuditLog(path, hash_texts=True).record("1", POISONED, CAUGHT, "enforce")
+    with written(path, hash_texts=True) as log:
+        log.record("1", POISONED, CAUGHT, "enforce")
     (entry,) = lines(path)
     assert entry["text_sha256"] == hashlib.sha256(POISONED.encode()).hexdigest()
     assert "awful" not in path.read_text()
@@ -49,15 +65,16 @@ def test_hashed_texts(path):
 
 @pytest.mark.parametrize("text", ["a\nb", "\0", "🙂\u2028", '"}'])
 def test_odd_texts_stay_on_their_line(path, text):
-    AuditLog(path).record("1", text, CAUGHT, "enforce")
+    with written(path) as log:
+        log.record("1", text, CAUGHT, "enforce")
     assert path.read_bytes().count(b"\n") == 1
     assert json.loads(path.read_bytes())["text"] == text
 
 
 def test_rotation_keeps_whole_lines_and_so_many_files(path):
-    log = AuditLog(path, max_bytes=2000, files=2)
-    for number in range(40):
-        log.record(str(number), POISONED, CAUGHT, "enforce")
+    with written(path, max_bytes=2000, files=2) as log:
+        for number in range(40):
+            log.record(str(number), POISONED, CAUGHT, "enforce")
     names = sorted(p.name for p in path.parent.iterdir() if not p.name.startswith("."))
     assert names == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"]
     kept = [int(e["request_id"]) for n in (names[2], names[1], names[0]) for e in lines(path.parent / n)]
@@ -66,23 +83,48 @@ def test_rotation_keeps_whole_lines_and_so_many_files(path):
 
 
 def test_writers_do_not_tear_each_others_lines(path):
-    logs = [AuditLog(path, max_bytes=20_000, files=50) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(log.record, "x", POISONED, CAUGHT, "enforce") for _ in range(50) for log in logs]
-        assert all(job.result() is None for job in jobs)
+    with ExitStack() as stack:
+        logs = [stack.enter_context(written(path, max_bytes=20_000, files=50)) for _ in range(4)]
+        for log in 50 * logs:
+            log.record("x", POISONED, CAUGHT, "enforce")
     files = [p for p in path.parent.iterdir() if not p.name.startswith(".")]
     assert sum(len(lines(file)) for file in files) == 200
 
 
 def test_a_disk_that_fails_does_not_fail_the_request(tmp_path, caplog):
-    AuditLog(tmp_path / "missing" / "audit.jsonl").record("1", POISONED, CAUGHT, "enforce")
+    with written(tmp_path / "missing" / "audit.jsonl") as log:
+        log.record("1", POISONED, CAUGHT, "enforce")
     assert "cannot write the audit log" in caplog.text
+
+
+def test_a_disk_that_hangs_costs_lines_but_no_time(path, monkeypatch, caplog):
+    monkeypatch.setattr("tokenward.runtime.audit.WAITING_LINES", 3)
+    free = Event()
+    monkeypatch.setattr(AuditLog, "_append", lambda self, line: free.wait())
+    log = AuditLog(path)
+    writer = log.start()
+    for _ in range(10):
+        log.record("1", POISONED, CAUGHT, "enforce")
+    log.stop(writer, 0.05)
+    assert writer.is_alive()
+    assert caplog.text.count("a line is lost") >= 6
+    free.set()
+
+
+def test_what_cannot_be_written_is_found_before_serving(tmp_path, path):
+    AuditLog(path).check()
+    assert path.read_bytes() == b""
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a reader
+    for wrong, told in (("pipe", "no regular file"), ("", "no regular file"), ("missing/log", "cannot be written")):
+        with pytest.raises(InputError, match=told):
+            AuditLog(tmp_path / wrong).check()
 
 
 def test_the_server_writes_it_only_when_told_to(start, path):
     for options in ({}, {"audit_log": path}):
-        with httpx.Client(base_url=start(**options).url) as client:
-            answer = client.post("/v1/classify", json={"texts": ["film", POISONED]})
+        server = start(**options)
+        answer = httpx.post(server.url + "/v1/classify", json={"texts": ["film", POISONED]})
+        server.stop()
         assert path.exists() == bool(options)
     (entry,) = lines(path)
     assert entry["request_id"] == answer.json()["request_id"]

@@ -89,7 +89,12 @@ def test_settings_survive_the_way_to_a_worker(tmp_path, monkeypatch):
         (["a", "--mode", "on"], "'enforce', 'monitor' or 'off'"),
         (["a", "--max-texts", "999"], "max_texts .999. is more than queue_texts"),
         (["a", "--config", "missing.yaml"], "cannot be read"),
-        (["a", "--deadline-seconds", "0"], "setting deadline_seconds"),
+        (["a", "--deadline-seconds", "0.000001"], "setting deadline_seconds"),
+        (["a", "--grace-seconds", "inf"], "setting grace_seconds"),
+        (["a", "--max-wait-ms", "nan"], "setting max_wait_ms"),
+        (["a", "--threads", "1000000"], "setting threads"),
+        (["a", "--token", "sixteen-letters-é"], "setting token: only printable ASCII"),
+        (["a", "--token", "sixteen letters in it"], "setting token: only printable ASCII"),
     ],
 )
 def test_mistakes_are_named_on_one_line(arguments, told):
@@ -105,13 +110,41 @@ def test_mistakes_are_named_on_one_line(arguments, told):
         ("- a", "has no settings"),
         ("a: [", "is not YAML"),
         ("port: x", "setting port"),
+        ("1: 2", "setting 1 is unknown"),
+        ("[1, 2]: 3", "is not YAML"),
+        ("_env_file: x", "'_env_file' is unknown"),
+        ("host: 2020-13-41", "is not YAML"),
+        ("host: !!int ''", "is not YAML"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        (b"host: \xff", "is not YAML"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path, content, told):
     file = tmp_path / "serve.yaml"
-    file.write_text(content)
-    with pytest.raises(InputError, match=told):
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=told) as caught:
         load_settings(["artifact", "--config", str(file)])
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_is_not_given(monkeypatch):
+    names = ("config", "cache_file", "checkpoint", "audit_log", "token")
+    flags = [f"--{name.replace('_', '-')}=" for name in names]
+    for name in names:
+        monkeypatch.setenv(f"TOKENWARD_{name.upper()}", "")
+    for settings in (load_settings(["artifact", *flags]), load_settings(["artifact"])):
+        assert [getattr(settings, name) for name in names] == [None] * 5
+        assert settings.audit() is None
+
+
+def test_files_that_cannot_be_written_are_found_at_start(tmp_path):
+    (tmp_path / "file").touch()
+    settings = load_settings(["artifact", "--cache-file", str(tmp_path / "new")])
+    settings.check_files()
+    for option, told in (("--cache-file", "cannot be kept"), ("--audit-log", "cannot be written")):
+        for folder in ("missing", "file"):
+            with pytest.raises(InputError, match=told):
+                load_settings(["artifact", option, str(tmp_path / folder / "x")]).check_files()
 
 
 def test_the_token_is_never_shown():
