@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import math
 import os
@@ -11,13 +12,13 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from ..artifact import load_artifact
 from .guard import Guard
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
@@ -27,6 +28,7 @@ from .server_envelope import Envelope
 from .server_errors import install_handlers
 from .server_health import health_router
 from .server_page import page_router
+from .server_protocol import Connection
 from .server_v1 import v1_router
 from .service import Service
 from .settings import ServeSettings, load_settings
@@ -60,14 +62,16 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        redirect_slashes=False,  # the address to go to would be made of what the client calls this host
         docs_url=None,
         redoc_url=None,
     )
     app.state.service = service
     app.add_middleware(Admission, service=service)
-    app.add_middleware(Envelope, metrics=service.metrics)
+    routers = (v1_router(service), v2_router(service), health_router(service), page_router(service, app))
+    app.add_middleware(Envelope, service=service, routes=[*app.routes, *(r for each in routers for r in each.routes)])
     install_handlers(app)
-    for router in (v1_router(service), v2_router(service), health_router(service), page_router(service, app)):
+    for router in routers:
         app.include_router(router)
     install_document(app)
     return app
@@ -75,8 +79,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
 
 def worker_app() -> FastAPI:
     """The application of one worker process, which finds its settings in the environment."""
-    _collect_rarely()
-    return create_app(load_settings())
+    return _application(load_settings())
 
 
 def serve(settings: ServeSettings) -> None:
@@ -87,9 +90,29 @@ def serve(settings: ServeSettings) -> None:
         SystemExit: with 0 after a shutdown in good order.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal anew when it has drained
-    options: dict[str, Any] = {
+    guard = settings.load_guard()
+    if settings.mode != "off":
+        calibrated(guard.artifact)
+    settings.check_files()
+    if settings.workers == 1:
+        uvicorn.run(_application(settings, guard), **uvicorn_options(settings))
+        return
+    del guard  # it can be loaded: each worker has its own
+    with tempfile.TemporaryDirectory(prefix="tokenward-metrics-") as folder:
+        os.environ.pop("TOKENWARD_CONFIG", None)  # the file has been read: workers get its settings with the others
+        os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
+        uvicorn.run(
+            "tokenward.runtime.server:worker_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
+        )
+
+
+def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:
+    """What uvicorn is told."""
+    return {
         "host": settings.host,
         "port": settings.port,
+        "http": partial(Connection, header_seconds=settings.header_seconds),
+        "ws": "none",
         "log_level": settings.log_level,
         "access_log": settings.log_level == "debug",
         "server_header": False,
@@ -97,20 +120,14 @@ def serve(settings: ServeSettings) -> None:
         "timeout_keep_alive": 65,  # longer than load balancers keep idle connections: they close first
         "timeout_graceful_shutdown": math.ceil(settings.grace_seconds),
     }
-    if settings.workers == 1:
-        guard = settings.load_guard()
-        if settings.mode != "off":
-            calibrated(guard.artifact)
-        _collect_rarely()
-        uvicorn.run(create_app(settings, guard), **options)
-        return
-    artifact = load_artifact(settings.artifact)
-    if settings.mode != "off":
-        calibrated(artifact)
-    with tempfile.TemporaryDirectory(prefix="tokenward-metrics-") as folder:
-        os.environ.pop("TOKENWARD_CONFIG", None)  # the file has been read: workers get its settings with the others
-        os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
-        uvicorn.run("tokenward.runtime.server:worker_app", factory=True, workers=settings.workers, **options)
+
+
+def _application(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
+    """The application of this process."""
+    _collect_rarely()
+    app = create_app(settings, guard)
+    atexit.register(app.state.service.engine.halt)  # told to stop twice, uvicorn leaves without closing anything
+    return app
 
 
 def _collect_rarely() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,8 @@ from .service import Service
 # Open without a token: probes, documentation, and the page (whose form asks for the token).
 OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+_GZIP, _ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
+_CODINGS = {"": 0, "identity": 0, "gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}  # 0: not compressed
 
 
 class Admission:
@@ -51,7 +54,7 @@ class Admission:
         if path in OPEN or path.startswith(OPEN_FOLDER):
             return
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        if not self.service.knows(token if scheme.lower() == "bearer" else ""):
+        if not self.service.knows(token.strip() if scheme.lower() == "bearer" else ""):
             message = "a valid bearer token is needed: send the header 'Authorization: Bearer …'"
             raise Refusal(401, "unauthorised", message, {"WWW-Authenticate": "Bearer"})
 
@@ -63,16 +66,19 @@ class Admission:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         settings, headers = self.service.settings, Headers(scope=scope)
-        if headers.get("content-encoding", "identity") != "identity":
-            raise Refusal(415, "unsupported_encoding", "compressed bodies are not read: send it plain")
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in _CODINGS:
+            message = "the body's Content-Encoding is unknown: send gzip, or it plain"
+            raise Refusal(415, "unsupported_encoding", message, {"Accept-Encoding": "gzip, deflate"})
         try:
-            return await asyncio.wait_for(
+            body = await asyncio.wait_for(
                 _whole_body(receive, headers.get("content-length", "0"), settings.max_body_bytes),
                 settings.deadline_seconds,
             )
         except asyncio.TimeoutError:
             message = f"the body was not there after {settings.deadline_seconds:g} seconds"
             raise Refusal(408, "slow_body", message, {"Connection": "close"}) from None
+        return _decompressed(body, _CODINGS[coding], settings.max_body_bytes) if _CODINGS[coding] else body
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["outcome"] = refusal.code
@@ -89,9 +95,27 @@ async def _whole_body(receive: Receive, announced: str, limit: int) -> bytes:
         body += message.get("body", b"")
         size, more = len(body), message.get("more_body", False)
     if size > limit:
-        told = f"the body has more than {limit} bytes: send fewer or shorter texts"
-        raise Refusal(413, "body_too_large", told, {"Connection": "close"})
+        raise _too_large(limit)
     return bytes(body)
+
+
+def _decompressed(body: bytes, window: int, limit: int) -> bytes:
+    """What gzip or zlib (which HTTP calls deflate) made smaller; never more than ``limit`` bytes of it."""
+    stream = zlib.decompressobj(window)
+    try:
+        plain = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise Refusal(400, "bad_request", "the body is not what its Content-Encoding says") from error
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not stream.eof or stream.unused_data:
+        raise Refusal(400, "bad_request", "the compressed body ends too early or too late")
+    return plain
+
+
+def _too_large(limit: int) -> Refusal:
+    told = f"the body has more than {limit} bytes: send fewer or shorter texts"
+    return Refusal(413, "body_too_large", told, {"Connection": "close"})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

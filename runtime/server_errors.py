@@ -29,7 +29,8 @@ class Refusal(HTTPException):
     """An answer that is not a success."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, message, dict(headers or {}))
+        when = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+        super().__init__(status, message, {**when, **(headers or {})})
         self.code = code
 
 
@@ -53,14 +54,11 @@ def refusal_of(error: TokenwardError) -> Refusal:
 def error_response(request_id: str, refusal: Refusal) -> Response:
     """The answer for a refusal."""
     body = ErrorBody(error=str(refusal.detail), code=refusal.code, request_id=request_id)
-    headers = dict(refusal.headers or {})
-    if refusal.status_code in (429, 503):
-        headers.setdefault("Retry-After", str(RETRY_SECONDS))
-    return Response(json.dumps(body.model_dump()), refusal.status_code, headers, "application/json")
+    return Response(json.dumps(body.model_dump()), refusal.status_code, refusal.headers, "application/json")
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer whatever is raised in a route."""
+    """Answer what routes raise; what nobody foresaw is left to the envelope, which is around them all."""
 
     async def refuse(request: Request, error: Exception) -> Response:
         refusal = _refusal(error)
@@ -69,7 +67,7 @@ def install_handlers(app: FastAPI) -> None:
         request.state.outcome = refusal.code
         return error_response(request.state.request_id, refusal)
 
-    for kind in (TokenwardError, ValidationError, HTTPException, Exception):
+    for kind in (TokenwardError, ValidationError, HTTPException):
         app.add_exception_handler(kind, refuse)
 
 
@@ -80,14 +78,13 @@ def _refusal(error: Exception) -> Refusal:
         return refusal_of(error)
     if isinstance(error, ValidationError):
         return Refusal(422, "invalid_request", _explain(error))
-    if isinstance(error, HTTPException):
-        code = _CODES.get(error.status_code, "bad_request")
-        return Refusal(error.status_code, code, str(error.detail), error.headers)
-    return Refusal(500, "internal", "something went wrong here: the server's log says what")
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "bad_request")
+    return Refusal(error.status_code, code, str(error.detail), error.headers)
 
 
 def _explain(error: ValidationError) -> str:
     """The first thing wrong, without quoting what was sent."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    return f"{where:.100}: {first['msg']}" if where else first["msg"]

@@ -36,7 +36,7 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
             mode=service.settings.mode,
             max_characters=service.settings.max_characters,
             needs_token=service.settings.token is not None,
-            recent=service.metrics.recent.counts(),
+            recent=None if service.settings.token else service.metrics.recent.counts(),
             minutes=MINUTES,
             **values,
         )
@@ -49,18 +49,19 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
     async def classify(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
         text = fields.get("text", [""])[0].replace("\r\n", "\n")
-        status, found = 200, {}
+        status, found, headers = 200, {}, None
         try:
+            if "text" not in fields:
+                raise Refusal(422, "invalid_request", "There is no field 'text': send a form, not JSON or multipart.")
             if not service.knows(fields.get("token", [""])[0]):
                 raise Refusal(401, "unauthorised", "That is not the access token of this server.")
             found = await explained(request, text)
-        except TokenwardError as error:
-            refusal = refusal_of(error)
-            status, found = refusal.status_code, {"error": refusal.detail}
-        except Refusal as refusal:
-            status, found = refusal.status_code, {"error": refusal.detail}
+        except (TokenwardError, Refusal) as error:
+            refusal = error if isinstance(error, Refusal) else refusal_of(error)
+            request.state.outcome = refusal.code
+            status, found, headers = refusal.status_code, {"error": refusal.detail}, refusal.headers
         template = "result.html" if "fragment" in request.headers.get("accept", "") else "page.html"
-        return HTMLResponse(render(template, text=text, **found), status)
+        return HTMLResponse(render(template, text=text, **found), status, headers)
 
     async def explained(request: Request, text: str) -> dict[str, Any]:
         options = RequestOptions(service.settings.mode, explain=True)

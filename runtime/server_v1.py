@@ -102,7 +102,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
         (403, "The server answers in another mode only."),
         (408, "The body took too long to arrive."),
         (413, "Too many texts, characters or bytes."),
-        (415, "The body is compressed."),
+        (415, "The body is compressed in a way that is not read."),
         (422, "The request says something that cannot be done."),
         (429, "Too much is waiting; see Retry-After."),
         (500, "The engine failed on this batch."),

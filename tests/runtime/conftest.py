@@ -13,7 +13,7 @@ import uvicorn
 
 from tokenward.runtime.engine import Arrays, Batch, Engine
 from tokenward.runtime.guard import Guard
-from tokenward.runtime.server import create_app
+from tokenward.runtime.server import create_app, uvicorn_options
 from tokenward.runtime.service import Service
 from tokenward.runtime.settings import ServeSettings
 from tokenward.runtime.verdict import Verdict
@@ -84,7 +84,7 @@ class RunningServer:
     def __init__(self, settings: ServeSettings, guard: Guard) -> None:
         self.app = create_app(settings, guard)
         self.service: Service = self.app.state.service
-        config = uvicorn.Config(self.app, "127.0.0.1", 0, log_level="error", timeout_graceful_shutdown=20)
+        config = uvicorn.Config(self.app, **{**uvicorn_options(settings), "port": 0, "log_level": "error"})
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._server.run, daemon=True)
         self._thread.start()

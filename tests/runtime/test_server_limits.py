@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -68,8 +70,31 @@ def test_a_body_that_does_not_come(start):
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_compressed_bodies(start):
-    check(post(start(), headers={"Content-Encoding": "gzip"}), 415, "unsupported_encoding")
+PLAIN = b'{"texts": "film"}'
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"), [("gzip", gzip.compress), ("X-GZip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_compressed_bodies(start, coding, pack):
+    server = start(max_body_bytes=1000)
+
+    def send(body: bytes) -> httpx.Response:
+        return httpx.post(server.url + "/v1/classify", content=body, headers={"Content-Encoding": coding})
+
+    assert send(pack(PLAIN)).status_code == 200
+    assert send(pack(PLAIN + b" " * (1000 - len(PLAIN)))).status_code == 200
+    check(send(pack(PLAIN + b" " * (1001 - len(PLAIN)))), 413, "body_too_large")
+    check(send(pack(b" " * 500_000)), 413, "body_too_large")
+    other = zlib.compress if pack is gzip.compress else gzip.compress
+    for wrong in (PLAIN, pack(PLAIN)[:-1], pack(PLAIN) + b"x", other(PLAIN), b""):
+        check(send(wrong), 400, "bad_request")
+
+
+def test_unknown_compression(start):
+    refused = post(start(), headers={"Content-Encoding": "br"})
+    check(refused, 415, "unsupported_encoding")
+    assert "gzip" in refused.headers["Accept-Encoding"]
 
 
 def test_the_queue(start, held):
@@ -129,7 +154,15 @@ def test_an_engine_that_raises_once(start, engine, error):
 def test_a_mistake_of_ours_is_not_explained_to_callers(start, monkeypatch):
     server = start()
     monkeypatch.setattr(server.service.engine, "answer", None)
-    check(post(server), 500, "internal")
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(2):
+            failed = client.post("/v1/classify", json={"texts": "film"})
+            check(failed, 500, "internal")
+            assert failed.headers["X-Request-Id"] == failed.json()["request_id"]
+            assert "Content-Security-Policy" in failed.headers
+            assert "Connection" not in failed.headers
+    counted = 'tokenward_requests_total{outcome="internal",route="/v1/classify"} 2.0'
+    assert counted in httpx.get(server.url + "/metrics").text
 
 
 def test_the_token(start):
@@ -138,7 +171,10 @@ def test_the_token(start):
         refused = post(server, headers=headers)
         check(refused, 401, "unauthorised")
         assert refused.headers["WWW-Authenticate"] == "Bearer"
-    assert post(server, headers={"Authorization": "bearer " + TOKEN}).status_code == 200
+    for scheme in ("bearer ", "Bearer  ", "BEARER "):
+        assert post(server, headers={"Authorization": scheme + TOKEN}).status_code == 200
+    check(post(server, headers={"Authorization": b"Bearer \xe9"}), 401, "unauthorised")
+    assert not server.service.knows("\ud800")
     closed = {"/metrics": 401, "/v2": 401, "/v2/models/tokenward": 401, "/nowhere": 401}
     opened = {"/": 200, "/page/style.css": 200, "/healthz": 200, "/readyz": 200, "/docs": 200, "/v2/health/ready": 200}
     for path, status in (closed | opened).items():
@@ -156,6 +192,38 @@ def test_other_paths_and_methods(start):
     check(httpx.get(server.url + "/nowhere"), 404, "not_found")
     check(httpx.get(server.url + "/page/..%2fserver.py"), 404, "not_found")
     check(httpx.get(server.url + "/v1/classify"), 405, "method_not_allowed")
+    assert httpx.head(server.url + "/v1/classify").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/v1/classify/", "/v2/", "/docs/"])
+def test_a_slash_too_many_leads_nowhere(start, path):
+    check(httpx.get(start().url + path, headers={"Host": "elsewhere.example"}), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/page/style.css", "/v2"])
+def test_head_is_get_without_a_body(start, path):
+    url = start().url + path
+    with httpx.Client() as client:
+        for _ in range(2):
+            head = client.head(url)
+            assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Type"] == client.get(url).headers["Content-Type"]
+
+
+def test_what_is_refused_on_its_way_in_counts_for_its_route(start):
+    server = start(token=TOKEN)
+    post(server)
+    server.service.draining = True
+    post(server, headers={"Authorization": "Bearer " + TOKEN})
+    counts = httpx.get(server.url + "/metrics", headers={"Authorization": "Bearer " + TOKEN}).text
+    for outcome in ("unauthorised", "draining"):
+        assert f'tokenward_requests_total{{outcome="{outcome}",route="/v1/classify"}} 1.0' in counts
+
+
+def test_a_long_name_is_not_repeated(start):
+    refused = post(start(), {"texts": "film", "x" * 500_000: 1})
+    check(refused, 422, "invalid_request")
+    assert len(refused.content) < 500
 
 
 def test_security_headers(start):

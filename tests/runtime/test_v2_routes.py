@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 
 import httpx
 import numpy as np
@@ -92,9 +93,16 @@ def test_refusals_in_the_clients_words(client):
         assert len(caught.value.message()) > 10
 
 
-@pytest.mark.parametrize("size", [0, 2])
-def test_rows_of_another_size(server, size):
-    entry = {"name": "TEXT", "datatype": "BYTES", "shape": [1, size], "data": ["film"] * size}
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_compressed_requests(client, coding, binary):
+    result = client.infer("tokenward", [tensor(["film"], binary)], request_compression_algorithm=coding)
+    assert result.as_numpy("ACTION")[0, 0] == b"passed"
+
+
+@pytest.mark.parametrize("shape", [[1, 0], [1, 2], [1] * 65, [0, *[2**31 - 1] * 3]])
+def test_rows_of_another_size(server, shape):
+    entry = {"name": "TEXT", "datatype": "BYTES", "shape": shape, "data": ["film"] * min(prod(shape), 2)}
     answer = httpx.post(server.url + "/v2/models/tokenward/infer", json={"inputs": [entry]})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
 
