@@ -124,9 +124,9 @@ class Service:
         try:
             return await work
         except asyncio.CancelledError:
-            if not watch.done():
-                raise  # it is the server that gives up
-            raise Refusal(499, "client_gone", "the client closed the connection") from None
+            if watch.done() and not watch.cancelled():
+                raise Refusal(499, "client_gone", "the client closed the connection") from None
+            raise  # it is the server that gives up
         finally:
             waiting = False
             watch.cancel()

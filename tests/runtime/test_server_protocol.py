@@ -1,0 +1,138 @@
+"""What clients do on the wire that no HTTP library does for a test: bytes over a socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterable
+
+import pytest
+
+BODY = b'{"texts": "film"}'
+TOKEN = "a-token-of-24-characters"
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def post(body: bytes = BODY, headers: bytes = b"", length: bool = True) -> bytes:
+    size = b"Content-Length: %d\r\n" % len(body) if length else b""
+    return b"POST /v1/classify HTTP/1.1\r\nHost: x\r\n" + size + headers + b"\r\n" + body
+
+
+def talk(address: tuple[str, int], parts: Iterable[bytes], pause: float = 0.02) -> bytes:
+    """Send the parts one after the other and read until the server closes the connection."""
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", answers)]
+
+
+CHUNKS = b"6\r\n" + BODY[:6] + b"\r\n%x\r\n" % len(BODY[6:]) + BODY[6:] + b"\r\n0\r\n\r\n"
+OFFERED = {
+    "small body": [post(headers=OFFER)],
+    "body in packets": [post(b"", OFFER + b"Content-Length: %d\r\n" % len(BODY), False), BODY[:5], BODY[5:]],
+    "header in packets": [post(headers=OFFER)[:90], post(headers=OFFER)[90:]],
+    "byte by byte": [bytes([byte]) for byte in post(headers=OFFER)],
+    "chunks": [post(CHUNKS, OFFER + b"Transfer-Encoding: chunked\r\n", False)],
+    "chunks in packets": [post(b"", OFFER + b"Transfer-Encoding: chunked\r\n", False), CHUNKS[:9], CHUNKS[9:]],
+    "large body": [post(b'{"texts": "' + b"film " * 4000 + b'"}', OFFER)],
+}
+
+
+@pytest.mark.parametrize("parts", OFFERED.values(), ids=OFFERED)
+def test_an_offered_upgrade_costs_no_body(start, parts):
+    pause = 0.002 if len(parts) > 9 else 0.02
+    answers = talk(start().address, [*parts, LAST], pause)
+    assert statuses(answers) == [200, 200], answers
+    assert answers.count(b'"label"') == 1
+
+
+def test_offers_among_pipelined_requests(start):
+    requests = post() + post(headers=OFFER) + LAST.replace(b"Connection: close\r\n", OFFER) + post(headers=OFFER)
+    answers = talk(start().address, [requests + LAST])
+    assert statuses(answers) == [200] * 5
+    assert answers.count(b'"label"') == 3
+
+
+def test_thousands_of_offers_in_one_packet(start):
+    offers = LAST.replace(b"Connection: close", b"Connection: Upgrade\r\nUpgrade: a") * 2000
+    assert statuses(talk(start().address, [offers + LAST])) == [200] * 2001
+
+
+def test_an_offer_on_the_last_request(start):
+    answers = talk(start().address, [post(headers=b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n")])
+    assert statuses(answers) == [200]
+    assert b"connection: close" in answers.lower()
+
+
+def test_an_offer_does_not_hide_what_is_wrong(start):
+    both = OFFER + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"
+    assert statuses(talk(start().address, [post(CHUNKS, both, False)])) == [400]
+
+
+@pytest.mark.parametrize("request_line", [b"CONNECT x:80 HTTP/1.1", b"PRI * HTTP/2.0", b"\x16\x03\x01"])
+def test_what_is_not_spoken_here(start, request_line):
+    assert statuses(talk(start().address, [request_line + b"\r\nHost: x\r\n\r\n"])) == [400]
+
+
+def trickle(connection: socket.socket) -> None:
+    """Send a header without an end, a byte at a time, for some seconds."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    for _ in range(200):
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("first", [b"", post()], ids=["first request", "second request"])
+def test_a_header_that_trickles_in_is_cut_off(start, first):
+    address = start(header_seconds=0.3).address
+    with socket.create_connection(address, timeout=20) as connection:
+        if first:
+            connection.sendall(first)
+            assert b" 200 " in connection.recv(65536)
+        with pytest.raises(OSError, match=r"pipe|reset"):
+            trickle(connection)
+
+
+def test_a_connection_that_says_nothing_is_closed(start):
+    began = time.monotonic()
+    assert talk(start(header_seconds=0.3).address, []) == b""
+    assert time.monotonic() - began < 5
+
+
+def test_the_time_for_headers_is_no_limit_for_the_rest(start, engine):
+    server = start(header_seconds=0.2)
+    with socket.create_connection(server.address, timeout=20) as connection:
+        for _ in range(2):
+            engine.hold()
+            connection.sendall(post(b"", b"Content-Length: %d\r\n" % len(BODY), False))
+            time.sleep(0.4)  # a slow body
+            connection.sendall(BODY)
+            time.sleep(0.4)  # a slow answer
+            engine.free.set()
+            assert b" 200 " in connection.recv(65536)
+            time.sleep(0.4)  # an idle connection
+        connection.sendall(LAST)
+        assert statuses(read_all(connection)) == [200]
+
+
+def test_a_refusal_before_the_body_leaves_the_connection_usable(start):
+    server = start(header_seconds=0.2, token=TOKEN)
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(post(b"", b"Content-Length: %d\r\n" % len(BODY), False))
+        assert b" 401 " in connection.recv(65536)
+        connection.sendall(BODY)
+        time.sleep(0.4)
+        connection.sendall(LAST)
+        assert statuses(read_all(connection)) == [200]
