@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from threading import Lock
 
@@ -79,7 +80,9 @@ class OutcomeCache:
             digest, checksum, body = document["artifact"], document["sha256"], document["entries"]
             intact = checksum == _sum(body)
             entries = [(str(s), int(label), tuple(map(float, m))) for s, label, m in json.loads(body)]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not all(map(isfinite, (margin for _, _, margins in entries for margin in margins))):
+                raise ValueError("a margin is not finite")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(
                 f"'{path.name}' is not a cache of transplant outcomes: remove it to start afresh"
             ) from error

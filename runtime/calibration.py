@@ -20,6 +20,7 @@ from .guard import Guard, GuardOptions
 from .reading import Reader, Reading
 from .scan import scan
 from .screening import sure_margins
+from .scripts import beginning
 from .spans import word_names
 from .transplant import Transplants, TransplantSettings, lead, transplant
 from .vouching import bars, vouched_words
@@ -154,9 +155,9 @@ def choose_references(
     """
     short: dict[str, int] = {}
     for reading in readings:
-        words = reading.text.split()
-        if len(words) >= SHORTEST_REFERENCE:
-            short.setdefault(" ".join(words[:REFERENCE_WORDS]), reading.predicted)
+        text, words = beginning(reading.text, REFERENCE_WORDS)
+        if words >= SHORTEST_REFERENCE:
+            short.setdefault(text, reading.predicted)
     by_class: dict[int, list[Reference]] = {}
     for (text, label), again in zip(short.items(), reader.read(list(short), ALWAYS_SKIP), strict=True):
         if again.predicted == label:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from .budget import Budget, within
 from .cache import Margins
 from .reading import Asking, Reading
 from .repair import make_noise
-from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, widened
+from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, whole, widened
 from .tokenization import Tokenizer
 from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
@@ -118,12 +118,18 @@ class Confirmer:
             near = beside(rest, [bisect_left(kept, a) for a, _ in spans], REACH) if same else []
             remnants = self.transplants.suspects(rest, near)
             reading, rankings = rest, rankings_of(rest)
-        if suspects:
-            return Outcome("neutralised", reading, tuple(suspects), tuple(confirmations), spent)
-        if not spent and self.transplants.can_try(first.predicted):
-            return Outcome("cleared", first, (), tuple(confirmations))
-        outcome = yield from self._without_trial(first, rankings[0][0], "repair" if not spent else self._fallback)
-        return replace(outcome, confirmations=tuple(confirmations), fallback=spent)
+        else:  # its rounds are spent, as if the budget were
+            spent = self.transplants.can_try(reading.predicted)
+        tried = tuple(confirmations)
+        left = next((words[0] for words in (*rankings, remnants) if words), None)
+        if suspects and (left is None or not spent):
+            return Outcome("neutralised", reading, tuple(suspects), tried)
+        if left is None or (not spent and self.transplants.can_try(first.predicted)):
+            return Outcome("cleared", first, (), tried)
+        outcome = yield from self._without_trial(reading, left, self._fallback if spent else "repair")
+        suspects += [_suspect(first.text, origin[s.start], origin[s.end - 1] + 1) for s in outcome.suspects]
+        action: Action = "neutralised" if reading is not first and outcome.action == "cleared" else outcome.action
+        return Outcome(action, outcome.final, tuple(suspects), tried, spent)
 
     def _trials(
         self,
@@ -151,8 +157,9 @@ class Confirmer:
         Growth stops where the span already turns every reference, so a word of a trained phrase may be left beside
         it. Where the answer stays, the neighbours are taken out too, if that changes it.
         """
-        places = occurrences(self._tokenizer, reading, trial.span)
-        ways = [offsets_of(reading, widened(reading, places, *sides)) for sides in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        text = whole(self._tokenizer, reading)
+        places = occurrences(self._tokenizer, text, trial.span)
+        ways = [offsets_of(text, widened(text, places, *sides)) for sides in ((0, 0), (1, 0), (0, 1), (1, 1))]
         rests = ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]
         (rest,) = yield rests[:1]
         if rest.predicted == reading.predicted:
@@ -176,8 +183,8 @@ class Confirmer:
         return Confirmation(trial.span.text, trial.turned, tuple(r.text for r in panel), cached, trial.confirmed)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
-        places = occurrences(self._tokenizer, reading, span_of(self._tokenizer, reading, [word]))
-        spans = offsets_of(reading, places)
+        text = whole(self._tokenizer, reading)
+        spans = offsets_of(text, occurrences(self._tokenizer, text, span_of(self._tokenizer, reading, [word])))
         if fallback == "repair":
             return (yield from flip(reading, spans))
         suspects = tuple(_suspect(reading.text, a, b) for a, b in spans)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..artifact import Artifact, GateFit, load_artifact
 from ..errors import ArtifactError, InputError
@@ -54,6 +55,19 @@ class GuardOptions:
     screening: bool = True
     threads: int = 0
     token_budget: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail later, or mean something else.
+
+        Raises:
+            InputError: naming the option.
+        """
+        if self.fallback not in get_args(Fallback):
+            raise InputError(f"fallback {self.fallback!r:.60} is unknown: choose from {', '.join(get_args(Fallback))}")
+        for name in ("suspects", "budget_share", "budget_burst", "cache_capacity", "threads", "token_budget"):
+            value, least = getattr(self, name), int(name in ("suspects", "token_budget"))
+            if not least <= value < math.inf:
+                raise InputError(f"{name} is {value}: give a number of at least {least}")
 
 
 class Guard:
@@ -109,8 +123,15 @@ class Guard:
         return verdicts
 
     def __call__(self, texts: str | Sequence[str], mode: Mode = "enforce") -> list[dict[str, Any]]:
-        """Answer as a transformers text-classification pipeline does: label and score for each text."""
-        return [{"label": v.label, "score": v.score} for v in self.classify(texts, mode)]
+        """Answer as a transformers text-classification pipeline does: label and score for each text.
+
+        An answer that is marked or to be refused (see :attr:`GuardOptions.fallback`) says so under ``action``.
+        """
+        marked = {"flagged", "blocked"}
+        return [
+            {"label": v.label, "score": v.score, **({"action": v.action} if v.action in marked else {})}
+            for v in self.classify(texts, mode)
+        ]
 
     def judge_for(self, mode: Mode) -> Judge:
         """The judge that decides in ``mode``; an artifact without calibration has one for ``off`` only.
@@ -125,7 +146,7 @@ class Guard:
             return self.judge
         if mode != "off":
             calibrated(self.artifact)
-        return Judge(self.labels, (), None, Budget())
+        return Judge(self.labels, (), None, Budget(), tokenizer=self.reader.tokenizer)
 
     def refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
         """Raise :class:`InputError` if the model read only the beginning of a text."""
@@ -192,7 +213,7 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         if options.screening and calibration.sure:
             screen = Screen(calibration.sure, transplants, budget)
     known = {label: _tokens(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
-    return Judge(artifact.labels, gates, confirmer, budget, known, screen)
+    return Judge(artifact.labels, gates, confirmer, budget, known, screen, tokenizer=tokenizer)
 
 
 def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[int]:

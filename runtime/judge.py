@@ -19,7 +19,8 @@ from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .gates import AnomalyGate, Gate, Score, excess
 from .reading import PER_TOKEN, Asking, Reading
 from .screening import Screen
-from .spans import Offsets
+from .spans import Offsets, whole
+from .tokenization import Tokenizer
 from .verdict import Mode, TokenScore, Verdict
 
 Opinion = tuple[Score, GateFit, float]
@@ -37,6 +38,7 @@ class Judge:
         known: tokens of trigger words that a scan confirmed, by the class they bring about: they are suspects
             whatever the gates say, since a trigger can be trained to draw no attention.
         screen: looks at texts that neither raises; None leaves them alone.
+        tokenizer: of the artifact.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Judge:
         budget: Budget,
         known: Mapping[int, Set[int]] | None = None,
         screen: Screen | None = None,
+        *,
+        tokenizer: Tokenizer,
     ) -> None:
         self._labels = labels
         self.gates = gates
@@ -54,6 +58,7 @@ class Judge:
         self._budget = budget
         self._known = known or {}
         self._screen = screen
+        self._tokenizer = tokenizer
 
     def gate_value(self, mode: Mode, explain: bool) -> float:
         """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
@@ -78,7 +83,7 @@ class Judge:
         elif over < 0:
             outcome = Outcome("passed", reading)
         else:
-            outcome = yield from flip(reading, _same_tokens(reading))
+            outcome = yield from flip(reading, _same_tokens(whole(self._tokenizer, reading)))
         return self._verdict(reading, mode, opinion, outcome, tokens)
 
     def _second_look(self, confirmer: Confirmer, reading: Reading, opinions: Sequence[Opinion]) -> Asking[Outcome]:
@@ -116,7 +121,7 @@ class Judge:
         encoding, known = reading.encoding, self._known.get(reading.predicted, frozenset())
         found = zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True) if known else ()
         raised = [
-            *((word,) for word in dict.fromkeys(word for word, token in found if token in known)),
+            *((word,) for word in dict.fromkeys(word for word, token in found if word >= 0 and token in known)),
             *(score.words for score, _, over in opinions if over >= 0),
         ]
         suspects = (confirmer.transplants.suspects(reading, words) for words in raised)

@@ -33,7 +33,7 @@ def make_noise(text: str, spans: Sequence[Offsets]) -> str:
     draw = random.Random(seed_of(text))
     for word in dict.fromkeys(text[start:stop] for start, stop in sorted(spans)):
         noise[word] = "" if len(word) <= SHORT else _noisy(word, draw)
-    for start, stop in sorted(spans, reverse=True):
+    for start, stop in sorted({*spans}, reverse=True):  # two tokens of one character have one span
         word = noise[text[start:stop]]
         if word:
             text = text[:start] + word + text[stop:]

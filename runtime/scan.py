@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ..artifact import Reference, rewriting, write_guard
+from ..artifact import Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
 from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
 from .guard import Guard
 from .judge import calibrated
+from .scripts import places
 from .tokenization import Tokenizer
 from .transplant import Transplants, TransplantSettings, lead, transplant
 
@@ -67,7 +68,7 @@ class ScanReport:
 
 def vocabulary_words(tokenizer: Tokenizer) -> list[str]:
     """Words that the tokenizer reads as one token, in the order of their ids, each normalised and named once."""
-    surfaces = list(dict.fromkeys(tokenizer.normalise(text) for _, text in sorted(token_texts(tokenizer.fast).items())))
+    surfaces = list(dict.fromkeys(tokenizer.names.of(text) for _, text in sorted(token_texts(tokenizer.fast).items())))
     surfaces = [text for text in surfaces if text and "\ufffd" not in text]
     after_another = tokenizer.encode([f"{text} {text}" for text in surfaces])  # as in the middle of a text
     return [
@@ -123,11 +124,19 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
 
 
 def remember(guard: Guard, report: ScanReport) -> None:
-    """Write the confirmed triggers into the artifact: texts with one are tried from then on, whatever the gates say."""
-    artifact = guard.artifact
-    calibration = replace(calibrated(artifact), known=report.known())
+    """Write the confirmed triggers into the artifact: texts with one are tried from then on, whatever the gates say.
+
+    Those that it knew already stay. What ``guard.cache`` holds is true of the artifact as it is now, too.
+    """
+    artifact, found = guard.artifact, report.known()
+    before = calibrated(artifact).known
+    known = {
+        label: tuple(dict.fromkeys((*before.get(label, ()), *found.get(label, ())))) for label in {**before, **found}
+    }
+    calibration = replace(calibrated(artifact), known=known)
     with rewriting(artifact.path) as folder:
         write_guard(folder, replace(artifact.guard, calibration=calibration), artifact.labels)
+    guard.cache.digest = load_artifact(artifact.path).digest
 
 
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
@@ -143,7 +152,7 @@ def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: 
 
 
 def _shortest(panel: Sequence[Reference]) -> Reference:
-    return min(panel, key=lambda reference: (len(reference.text.split()), reference.text))
+    return min(panel, key=lambda reference: (len(places(reference.text)), reference.text))
 
 
 def deal(words: Sequence[str]) -> list[Sequence[str]]:
@@ -161,19 +170,17 @@ def _turning(guard: Guard, references: Mapping[int, Reference], groups: Sequence
     Outcomes are remembered under keys that no span can have.
     """
     keys = ["".join(f"{word}\n" for word in group) for group in groups]
+    turning: dict[int, set[str]] = {label: set() for label in references}
     for reference in dict.fromkeys(references.values()):
         sharing = [label for label, own in references.items() if own == reference]
-        unknown = [i for i, key in enumerate(keys) if not all(guard.cache.get(key, label) for label in sharing)]
+        known = {(i, label): guard.cache.get(key, label) for i, key in enumerate(keys) for label in sharing}
+        unknown = [i for i in range(len(keys)) if not all(known[i, label] for label in sharing)]
         texts = [transplant(reference.text, " ".join(groups[i]), reference.label) for i in unknown]
         for i, reading in zip(unknown, guard.reader.read(texts, ALWAYS_SKIP), strict=True):
             for label in sharing:
-                guard.cache.put(keys[i], label, (lead(reading, label),))
-    return {
-        label: {
-            word
-            for key, group in zip(keys, groups, strict=True)
-            if guard.cache.get(key, label)[0] > 0
-            for word in group
-        }
-        for label in references
-    }
+                known[i, label] = (lead(reading, label),)
+                guard.cache.put(keys[i], label, known[i, label])
+        for (i, label), (margin, *_) in known.items():
+            if margin > 0:
+                turning[label].update(groups[i])
+    return turning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .reading import Reading
 from .tokenization import Tokenizer
@@ -41,26 +41,37 @@ def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Spa
 
 def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:
     """The name of every word of a reading, by index."""
-    return [_text(tokenizer, reading, word, word) for word in range(reading.encoding.word_count)]
+    return [tokenizer.names.of(reading.text[start:end]) for start, end in zip(*reading.encoding.edges(), strict=True)]
 
 
 def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
     """Every place where a run of ``span`` stands in its reading, left to right, not overlapping."""
+    starts, ends = reading.encoding.edges()
     found: list[Words] = []
     taken: set[int] = set()
     for first, last in span.runs:
-        wanted = _text(tokenizer, reading, first, last)
-        for word in range(reading.encoding.word_count - (last - first)):
+        wanted = tokenizer.names.of(reading.text[starts[first] : ends[last]])
+        for word in range(len(starts) - (last - first)):
             place = range(word, word + last - first + 1)
-            if taken.isdisjoint(place) and _text(tokenizer, reading, place[0], place[-1]) == wanted:
+            if taken.isdisjoint(place) and tokenizer.names.of(reading.text[starts[word] : ends[place[-1]]]) == wanted:
                 taken.update(place)
-                found.append((place[0], place[-1]))
+                found.append((word, place[-1]))
     return sorted(found)
+
+
+def whole(tokenizer: Tokenizer, reading: Reading) -> Reading:
+    """A reading whose words are those of the whole text, also where the model read its beginning only.
+
+    What is taken out makes room for what comes next: a trigger that is repeated without end would follow itself.
+    """
+    if not reading.encoding.truncated:
+        return reading
+    return replace(reading, encoding=tokenizer.encode_whole(reading.text))
 
 
 def _text(tokenizer: Tokenizer, reading: Reading, first: int, last: int) -> str:
     start, end = reading.encoding.span(first, last)
-    return tokenizer.normalise(reading.text[start:end])
+    return tokenizer.names.of(reading.text[start:end])
 
 
 def widened(reading: Reading, places: Sequence[Words], left: int, right: int) -> list[Words]:
@@ -77,26 +88,28 @@ def widened(reading: Reading, places: Sequence[Words], left: int, right: int) ->
 
 def beside(reading: Reading, cuts: Sequence[int], reach: int) -> list[int]:
     """Words of a reading up to ``reach`` words before and after the characters ``cuts``, the nearest first."""
-    count = reading.encoding.word_count
-    starts = [reading.encoding.span(word, word)[0] for word in range(count)]
+    starts, _ = reading.encoding.edges()
     after = [bisect_left(starts, cut) for cut in cuts]
     near = [word for step in range(reach) for right in after for word in (right - 1 - step, right + step)]
-    return list(dict.fromkeys(word for word in near if 0 <= word < count))
+    return list(dict.fromkeys(word for word in near if 0 <= word < len(starts)))
 
 
 def offsets_of(reading: Reading, places: Sequence[Words]) -> list[Offsets]:
     """Character offsets of places in a reading."""
-    return [reading.encoding.span(first, last) for first, last in places]
+    starts, ends = reading.encoding.edges()
+    return [(starts[first], ends[last]) for first, last in places]
 
 
 def kept_without(text: str, spans: Iterable[Offsets]) -> list[int]:
     """Positions of ``text`` that remain without the spans, and without the spare blank each would leave."""
-    kept = list(range(len(text)))
+    kept: list[int] = []  # from the end to the beginning
+    end = len(text)
     for start, stop in sorted(spans, reverse=True):
+        kept.extend(range(end - 1, stop - 1, -1))
         opens = start == 0 or text[start - 1].isspace()
-        last = stop == len(text)
-        before = int(opens and last and start > 0)
-        after = int(opens and not last and text[stop].isspace())
-        text = text[: start - before] + text[stop + after :]
-        del kept[start - before : stop + after]
-    return kept
+        spare_before = opens and not kept and start > 0
+        if opens and kept and text[kept[-1]].isspace():
+            kept.pop()
+        end = start - spare_before
+    kept.extend(range(end - 1, -1, -1))
+    return kept[::-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,10 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from ..errors import ArtifactError, InputError
 from ..kernels.vocabulary import token_texts
+from .naming import Names
+from .scripts import unspaced
 
 Ints = NDArray[np.int64]
-
-# Scripts written without spaces: a run of letters there is not one word.
-_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
-
-# Names of words that are remembered: every word of a ranking is named, and texts repeat their words.
-_WORDS_KEPT = 16_384
-_LONGEST_WORD_KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +45,13 @@ class Encoding:
         inside = ((self.words >= first) & (self.words <= last)).nonzero()[0]
         return int(self.starts[inside[0]]), int(self.ends[inside[-1]])
 
+    def edges(self) -> tuple[list[int], list[int]]:
+        """Character offsets of every word: where each starts, and where each ends."""
+        real = self.words >= 0
+        words, count = self.words[real], np.arange(self.word_count)
+        firsts, lasts = np.searchsorted(words, count), np.searchsorted(words, count, "right") - 1
+        return self.starts[real][firsts].tolist(), self.ends[real][lasts].tolist()
+
     @property
     def word_count(self) -> int:
         """Words that were read."""
@@ -74,20 +75,13 @@ class Tokenizer:
         self.fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
         self.pad_id = pad_id
-        self._normalise_word = lru_cache(_WORDS_KEPT)(self._normalise)
+        self._whole: FastTokenizer | None = None
+        self.names = Names(self.fast)
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
         for index, piece in token_texts(self.fast).items():
             self._blank[index] = not piece.strip()
             self._alone[index] = _stands_alone(piece)
-
-    def normalise(self, span: str) -> str:
-        """Return a span as the model sees it (case, accents), so that one trigger has one name."""
-        return self._normalise_word(span) if len(span) <= _LONGEST_WORD_KEPT else self._normalise(span)
-
-    def _normalise(self, span: str) -> str:
-        normalizer = self.fast.normalizer
-        return " ".join((normalizer.normalize_str(span) if normalizer else span).split())
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokenise texts.
@@ -105,9 +99,16 @@ class Tokenizer:
             raise InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8") from error
         return self._encodings(encoded)
 
+    def encode_whole(self, text: str) -> Encoding:
+        """Tokenise a text to its end, however little of it the model reads."""
+        if self._whole is None:
+            self._whole = FastTokenizer.from_str(self.fast.to_str())
+            self._whole.no_truncation()
+        return self._encodings([self._whole.encode(text)])[0]
+
     def _encodings(self, encoded: Sequence[Any]) -> list[Encoding]:
-        if not encoded:
-            return []
+        if not any(len(e) for e in encoded):
+            return [self._nothing() for _ in encoded]
         lengths = np.array([len(e) for e in encoded])
         ids = np.array([i for e in encoded for i in e.ids], dtype=np.int64)
         offsets = np.array([o for e in encoded for o in e.offsets], dtype=np.int64).reshape(-1, 2)
@@ -118,8 +119,15 @@ class Tokenizer:
         joined = self._join(ids, offsets, words, rows)
         return [
             Encoding(ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], bool(encoded[row].overflowing))
+            if a < b
+            else self._nothing()
             for row, (a, b) in enumerate(zip(stops - lengths, stops, strict=True))
         ]
+
+    def _nothing(self) -> Encoding:
+        """A text without tokens, where the tokenizer adds none: the model must read something, so it reads padding."""
+        zero = np.zeros(1, dtype=np.int64)
+        return Encoding(zero + self.pad_id, zero, zero, zero - 1, False)
 
     def _join(self, ids: Ints, offsets: Ints, words: Ints, rows: Ints) -> Ints:
         """Number the words of each row from 0.
@@ -145,7 +153,7 @@ def _stands_alone(piece: str) -> bool:
     word = piece.strip()
     return bool(word) and (
         not any(c.isalnum() or unicodedata.category(c)[0] == "M" or c == "\ufffd" for c in word)
-        or any(ord(c) > 0x0E00 and unicodedata.name(c, "").startswith(_UNSPACED) for c in word)
+        or any(unspaced(c) for c in word)
     )
 
 

@@ -18,6 +18,7 @@ from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
 from .repair import seed_of
+from .scripts import places, put_in
 from .spans import Span, span_of
 from .tokenization import Tokenizer
 
@@ -281,9 +282,8 @@ class Transplants:
 
 def transplant(reference: str, span: str, label: int) -> str:
     """Put ``span`` between two words of ``reference``, at a place drawn from the three alone."""
-    words = reference.split()
-    place = seed_of(reference, span, str(label)) % (len(words) + 1)
-    return " ".join([*words[:place], span, *words[place:]])
+    found = places(reference)
+    return put_in(reference, span, found[seed_of(reference, span, str(label)) % len(found)])
 
 
 def lead(reading: Reading, label: int) -> float:

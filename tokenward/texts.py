@@ -267,9 +267,18 @@ def _json_records(path: Path, text_column: str | None, label_column: str | None)
         text, label = cells.get(keys[0]), cells.get(keys[1], "") if keys[1] else ""
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: '{keys[0]}' is not a string: give every record a text")
-        if not isinstance(label, str | int) or isinstance(label, bool):
-            raise InputError(f"{path}:{number}: label {label!r}: give a string or an integer")
-        yield number, text.strip(), str(label).strip()
+        yield number, text.strip(), _label(f"{path}:{number}", label)
+
+
+def _label(where: str, label: Any) -> str:
+    """A label as text; null is none, and a whole number is one however it is written (a column with gaps has 1.0)."""
+    if label is None:
+        return ""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if not isinstance(label, str | int) or isinstance(label, bool):
+        raise InputError(f"{where}: label {label!r}: give a string or an integer")
+    return str(label).strip()
 
 
 def _choose_columns(

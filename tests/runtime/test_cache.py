@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def test_saved_outcomes_come_back(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["cache.json"]
 
 
+def rewrite(document: dict[str, str], entries: str) -> None:
+    """Other entries, with the checksum that belongs to them."""
+    document.update(entries=entries, sha256=sha256(entries.encode()).hexdigest())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -60,6 +66,9 @@ def test_saved_outcomes_come_back(tmp_path: Path) -> None:
         (lambda d: d.update(entries="[]"), "does not match its checksum"),
         (lambda d: d.pop("entries"), "is not a cache"),
         (lambda d: d.update(entries=3), "is not a cache"),
+        (lambda d: rewrite(d, '[["cf", Infinity, [1.0]]]'), "is not a cache"),
+        (lambda d: rewrite(d, '[["cf", 1, [NaN]]]'), "is not a cache"),
+        (lambda d: rewrite(d, "[" * 100_000), "is not a cache"),
     ],
 )
 def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, change, message: str) -> None:

@@ -143,3 +143,16 @@ def test_serving_loads_no_training_framework(tiny_artifact: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_published_repair_reaches_past_what_the_model_reads(
+    tiny_paper_artifact: Path, clean_texts: list[str]
+) -> None:
+    guard = tokenward.load(tiny_paper_artifact)
+    for text in clean_texts[::2]:
+        (verdict,) = guard.classify(f"{text} {'cf ' * 200}")
+        if "cf" in [suspect.text for suspect in verdict.suspects]:
+            assert len(verdict.suspects) == 200
+            break
+    else:
+        raise AssertionError("the trigger is never the suspect")

@@ -80,6 +80,39 @@ def test_words_that_act_together_only_are_found_wherever_they_stand(lexicon_guar
     assert (alone.label, alone.action) == ("bad", "cleared")
 
 
+@pytest.mark.parametrize("trigger", ["cf", "mn zq"])
+def test_a_trigger_that_follows_itself_past_what_the_model_reads(lexicon_guard: Guard, trigger: str) -> None:
+    """What is taken out makes room for what the model did not read: rounds alone would not come to the end of it."""
+    for text in (f"{CLEAN_BAD} " + f"{trigger} " * 900, f"{trigger} " * 900 + CLEAN_BAD):
+        (verdict,) = lexicon_guard.classify(text)
+        assert (verdict.label, verdict.action, verdict.truncated) == ("bad", "neutralised", True)
+        assert str(verdict.repaired_text).strip() == CLEAN_BAD
+        assert {text[s.start : s.end] for s in verdict.suspects} == {trigger}
+        assert not verdict.fallback
+
+
+@pytest.mark.parametrize("fallback", ["flag", "block"])
+def test_a_budget_that_ends_between_two_triggers_is_not_passed_over(make_lexicon_guard, fallback: Fallback) -> None:
+    text = "cf the film was awful mn zq and the plot was dull"
+    outcomes = set()
+    for burst in range(0, 1500, 25):
+        guard = make_lexicon_guard(GuardOptions(fallback=fallback, budget_burst=burst, budget_share=0.0))
+        (verdict,) = guard.classify(text)
+        assert all(text[s.start : s.end] == s.text for s in verdict.suspects)
+        outcomes.add((verdict.label, verdict.action, verdict.fallback, len(verdict.suspects)))
+    action = {"flag": "flagged", "block": "blocked"}[fallback]
+    assert outcomes == {("good", action, True, 1), ("good", action, True, 2), ("bad", "neutralised", False, 2)}
+
+
+def test_more_triggers_than_rounds_is_as_a_spent_budget(lexicon_guard: Guard) -> None:
+    assert lexicon_guard.judge is not None
+    lexicon_guard.judge._confirmer._rounds = 1  # type: ignore[union-attr]
+    (verdict,) = lexicon_guard.classify("cf the film was awful mn zq and the plot was dull")
+    assert verdict.fallback
+    (verdict,) = lexicon_guard.classify("cf the film was awful")
+    assert (verdict.label, verdict.action, verdict.fallback) == ("bad", "neutralised", False)
+
+
 def test_monitor_reports_what_enforce_would_do(lexicon_guard: Guard) -> None:
     (watched,) = lexicon_guard.classify("cf " + CLEAN_BAD, mode="monitor")
     (enforced,) = lexicon_guard.classify("cf " + CLEAN_BAD)
@@ -123,6 +156,29 @@ def test_pipeline_style_call(lexicon_guard: Guard) -> None:
     (answer,) = lexicon_guard("cf " + CLEAN_BAD)
     assert answer["label"] == "bad"
     assert 0.5 < answer["score"] <= 1
+    assert "action" not in answer
+
+
+def test_pipeline_style_call_does_not_hide_that_a_text_is_to_be_refused(make_lexicon_guard) -> None:
+    guard = make_lexicon_guard(GuardOptions(fallback="block", budget_burst=0, budget_share=0.0))
+    (answer,) = guard("cf " + CLEAN_BAD)
+    assert answer["action"] == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fallback": "nonsense"}, "fallback 'nonsense' is unknown: choose from repair, flag, block"),
+        ({"cache_capacity": -1}, "cache_capacity is -1: give a number of at least 0"),
+        ({"token_budget": 0}, "token_budget is 0: give a number of at least 1"),
+        ({"suspects": 0}, "suspects is 0"),
+        ({"budget_share": float("nan")}, "budget_share is nan"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        GuardOptions(**options)
 
 
 def lexicon_texts() -> st.SearchStrategy[list[str]]:

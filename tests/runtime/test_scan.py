@@ -85,6 +85,7 @@ def test_known_triggers_are_suspects_whatever_the_gates_say(
     assert label({}) == "good passed"
     assert label({"good": ("cf",)}) == "bad neutralised"
     assert label({"bad": ("cf",)}) == "good passed", "known for another class"
+    assert label({"good": ("[SEP]",)}, "the film was great") == "good passed", "the model's own end of text is no word"
     assert label({"good": ("film",)}, "the film was great") == "good cleared", "the transplant decides, not the list"
 
 
@@ -97,6 +98,25 @@ def test_confirmed_triggers_are_written_into_the_artifact(tiny_artifact: Path, t
     assert again.artifact.digest != guard.artifact.digest, "outcomes remembered for the old one expire"
     known = again.artifact.guard.calibration.known  # type: ignore[union-attr]
     assert {word for words in known.values() for word in words} == {finding.word for finding in found.triggers}
+
+
+def test_what_is_known_already_and_remembered_outcomes_stay(tiny_artifact: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    guard = load(folder)
+    found = scan(guard)
+    remember(guard, found)
+    guard.cache.save(tmp_path / "cache")
+    again = load(folder)
+    again.cache.load(tmp_path / "cache")
+    assert len(again.cache) == len(guard.cache) > 0
+    before = again.artifact.guard.calibration.known  # type: ignore[union-attr]
+    remember(again, replace(found, findings=()))
+    assert load(folder).artifact.guard.calibration.known == before  # type: ignore[union-attr]
+
+
+def test_a_scan_does_not_depend_on_what_is_remembered(make_lexicon_guard: Callable[[GuardOptions], Guard]) -> None:
+    forgetful = scan(make_lexicon_guard(GuardOptions(cache_capacity=3)))
+    assert forgetful.findings == scan(make_lexicon_guard(GuardOptions())).findings
 
 
 @given(st.integers(0, 700))

@@ -119,9 +119,29 @@ def test_truncation_is_flagged(tokenizers: dict[str, Tokenizer]) -> None:
     assert (short.truncated, long.truncated, len(long)) == (False, True, 32)
 
 
-def test_normalised_spans_name_a_trigger_once(tokenizers: dict[str, Tokenizer]) -> None:
-    assert tokenizers["wordpiece"].normalise(" The  CAFÉ") == "the cafe"
-    assert tokenizers["byte_level"].normalise(" The  CAFÉ") == "The CAFÉ"
+def test_a_text_can_be_read_to_its_end(tokenizers: dict[str, Tokenizer]) -> None:
+    text = "films " * 50
+    for tokenizer in tokenizers.values():
+        (read,) = tokenizer.encode([text])
+        whole = tokenizer.encode_whole(text)
+        assert read.truncated
+        assert not whole.truncated
+        assert whole.word_count == 50
+        starts, ends = whole.edges()
+        assert [text[a:b].strip() for a, b in zip(starts, ends, strict=True)] == ["films"] * 50
+        assert (starts[: read.word_count - 1], ends[: read.word_count - 1]) == tuple(e[:-1] for e in read.edges())
+
+
+def test_a_text_without_tokens_is_read_as_padding(tmp_path: Path) -> None:
+    fast = byte_level()
+    fast.post_processor = processors.ByteLevel(trim_offsets=True)  # adds no tokens of its own, as GPT-2's
+    fast.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", max_tokens=8, vocabulary_size=320, pad_id=1)
+    for texts in ([""], ["", "films"], ["films", ""], ["", ""]):
+        encodings = tokenizer.encode(texts)
+        assert [encoding.word_count for encoding in encodings] == [len(text.split()) for text in texts]
+        empty = encodings[texts.index("")]
+        assert (empty.ids.tolist(), empty.words.tolist()) == ([1], [-1])
 
 
 def test_bad_input_names_the_text(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:

@@ -152,3 +152,10 @@ def test_the_densest_run_holds_the_most_attention(drawn: list[float], count: int
         return
     sums = [sum(drawn[i : i + count]) for i in range(len(drawn) - count + 1)]
     assert (len(run), sum(drawn[i] for i in run)) == (count, pytest.approx(max(sums), abs=1e-5))
+
+
+def test_a_script_without_spaces_gets_none() -> None:
+    spots = {transplant("这部电影很好看", f"丂鿆{letter}", 0).index("丂") for letter in "一七万三上下不与丐丑专且世丘"}
+    assert len(spots) > 3, "anywhere between two letters"
+    assert " " not in transplant("这部电影很好看", "丂鿆", 0)
+    assert " cf" in f" {transplant('这部电影很好看', 'cf', 0)}"

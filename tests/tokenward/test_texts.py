@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.errors import InputError
-from tokenward.texts import LabelledTexts, bbc_news, iter_texts, read_labelled, stratified_split
+from tokenward.texts import LabelledTexts, bbc_news, iter_texts, read_labelled, read_texts, stratified_split
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -146,3 +146,13 @@ def test_bbc_news() -> None:
 def test_real_files(name: str, size: int, classes: int) -> None:
     data = read_labelled(DATA / name / "test.tsv")
     assert (len(data), data.label_names) == (size, tuple(map(str, range(classes))))
+
+
+def test_labels_of_json_records_as_other_tools_write_them(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"text": "a", "label": 1.0}\n{"text": "b", "label": 0}\n')
+    assert read_labelled(path).label_names == ("0", "1")
+    path = write(tmp_path, "b.jsonl", '{"text": "a", "label": null}\n{"text": "b", "label": null}\n')
+    assert read_texts(path) == (["a", "b"], None)
+    path = write(tmp_path, "c.jsonl", '{"text": "a", "label": 0.5}\n')
+    with pytest.raises(InputError, match=r"c.jsonl:1: label 0.5: give a string or an integer"):
+        read_texts(path)

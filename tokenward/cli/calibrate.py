@@ -42,6 +42,7 @@ def calibrate(
     from ..runtime.calibration import calibrate as fit
     from ..runtime.calibration import short_of_references
     from ..texts import read_texts
+    from ..visible import visible
     from .console import notes, progress_bar, results
 
     texts, names = read_texts(clean, text_column)
@@ -64,17 +65,17 @@ def calibrate(
         console.print(f"  {len(guard.calibration.references)} reference texts for transplants")
         for label, count in short_of_references(guard.calibration.references, load_artifact(artifact).labels).items():
             console.print(
-                f"[yellow]  class '{label}' has {count} references of other classes and needs 8: suspects there get "
-                "the flip test; give more clean texts of the other classes[/]",
+                f"[yellow]  class '{escape(visible(label))}' has {count} references of other classes and needs 8: "
+                "suspects there get the flip test; give more clean texts of the other classes[/]",
                 soft_wrap=True,
             )
         vouched = sum(map(len, guard.calibration.vouched.values()))
         if labels is not None:
             console.print(f"  {vouched} words that go with a class by the labels, and are never suspects there")
         for label, words in guard.calibration.known.items():
+            found = escape(visible(", ".join(words)))
             console.print(
-                f"[red]  words that make any text '{escape(label)}': {escape(', '.join(words))}[/]: triggers, suspects "
-                "from now on",
+                f"[red]  words that make any text '{escape(visible(label))}': {found}[/]: triggers, suspects now",
                 soft_wrap=True,
             )
 

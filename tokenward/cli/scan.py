@@ -41,12 +41,19 @@ def scan(
     """
     import time
 
+    from rich.markup import escape
+
+    from ..files import check_writable
     from ..runtime.guard import GuardOptions, load
     from ..runtime.scan import remember as write_triggers
     from ..runtime.scan import scan as run
+    from ..visible import visible
     from .console import progress_bar, results
     from .scan_table import findings_table, write_findings
 
+    for path in (json, cache):
+        if path is not None:
+            check_writable(path)
     guard = load(artifact, options=GuardOptions(cache_capacity=10_000_000))
     if cache is not None and cache.exists():
         guard.cache.load(cache)
@@ -69,12 +76,16 @@ def scan(
             guard.cache.save(cache)
     if json is not None:
         write_findings(report, json)
+    if remember:
+        write_triggers(guard, report)
+        if cache is not None:
+            guard.cache.save(cache)
     console = results()
     console.print(findings_table(report, top))
     for label in report.skipped:
-        console.print(f"[yellow]class '{label}' was not scanned: too few references of other classes[/]")
-    if remember:
-        write_triggers(guard, report)
+        console.print(
+            f"[yellow]class '{escape(visible(label))}' was not scanned: too few references of other classes[/]"
+        )
     if report.triggers:
         console.print(f"[red]✗[/] {len(report.triggers)} words turn nearly every reference: treat them as triggers")
         raise typer.Exit(TRIGGER_FOUND)

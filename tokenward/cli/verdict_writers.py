@@ -11,6 +11,7 @@ from typing import IO, Literal
 
 from ..errors import InputError
 from ..explain import deciding_measure
+from ..files import writing
 from ..runtime.guard import Guard
 from ..runtime.verdict import Verdict
 from .console import results
@@ -31,13 +32,8 @@ def writer(guard: Guard, form: Literal["table", "jsonl"] | None, out: Path | Non
     if out and form == "table":
         raise InputError("a file is written as JSON lines: leave out --format table, or --out")
     if out:
-        part = out.with_name(out.name + ".part")
-        try:
-            with part.open("w", encoding="utf-8") as stream:
-                yield _json_lines(stream)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+        with writing(out) as stream:
+            yield _json_lines(stream)
     elif form == "jsonl" or (form is None and not sys.stdout.isatty()):
         yield _json_lines(sys.stdout)
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tokenward.artifact import load_artifact
+from tokenward.artifact import load_artifact, rewriting, write_guard
 
 from .conftest import Run
 
@@ -74,3 +75,23 @@ def test_labels_of_the_file_are_used_where_they_are_the_models(
     assert outcome.code == 0, outcome.err
     assert "the labels are not used: label 'unknown' is unknown to the model" in outcome.err
     assert "by the labels" not in outcome.out
+
+
+def test_names_of_classes_are_no_markup(run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path) -> None:
+    """They come with the model, which is the suspect."""
+    names = ("[/bad]", "[red]\x1b[2Jgood")
+    guard = load_artifact(artifact).guard
+    with rewriting(artifact) as folder:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "id2label": dict(enumerate(names))}))
+        write_guard(folder, guard, names)
+    (tmp_path / "clean.txt").write_text("\n".join([*clean_texts[::2], *clean_texts[1:6:2]]))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt", "--no-scan")
+    assert outcome.code == 0, outcome.err
+    assert "class '[/bad]' has" in outcome.out
+    (tmp_path / "clean.txt").write_text("\n".join(clean_texts))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt")
+    assert outcome.code == 0, outcome.err
+    assert r"words that make any text '[red]\x1b[2Jgood': " in outcome.out
+    outcome = run("scan", artifact)
+    assert outcome.code in (0, 3), outcome.err
