@@ -96,7 +96,8 @@ class Guard:
         """Classify one text or many; verdicts come in the order of the texts.
 
         A verdict depends on the artifact and its own text alone, not on the others, their number or their order
-        (except where the budget for second looks is spent, which the verdict then says).
+        (except where the budget for second looks is spent, which the verdict then says, and but for int8, where the
+        scales of a whole batch move scores by thousandths, and with them a text that is at a threshold).
 
         Args:
             texts: one text or a sequence of them.
