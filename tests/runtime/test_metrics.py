@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tokenward.runtime.metrics import _forget_dead_workers
 from tokenward.runtime.metrics_suspects import EXPORTED, TRACKED, Suspects
 from tokenward.runtime.recent import MINUTES, RecentActions
 
@@ -92,6 +96,18 @@ def test_suspects_of_all_workers_are_added_up(tmp_path):
     (family,) = suspects.collect()
     assert {s.labels["suspect"]: s.value for s in family.samples} == {"cf": 4, "mn": 1}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_gauges_of_workers_that_are_gone_are_forgotten(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for worker in (gone.pid, os.getpid()):
+        for kind in ("gauge_livesum", "gauge_livemax", "counter"):
+            (tmp_path / f"{kind}_{worker}.db").touch()
+    _forget_dead_workers(tmp_path)
+    here = os.getpid()
+    left = {f"gauge_livesum_{here}.db", f"gauge_livemax_{here}.db", f"counter_{here}.db", f"counter_{gone.pid}.db"}
+    assert {file.name for file in tmp_path.iterdir()} == left
 
 
 def test_recent_actions_are_forgotten_in_time():

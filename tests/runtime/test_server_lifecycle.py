@@ -102,6 +102,39 @@ def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts
     assert [(answer.status_code, len(answer.json()["verdicts"])) for answer in answers] == [(200, 200)] * 4
 
 
+def test_told_to_stop_twice_under_load_it_stops_and_says_so(tiny_artifact, clean_texts):
+    options = ("--max-texts", "200", "--queue-texts", "800", "--token-budget", "1", "--deadline-seconds", "60")
+    with serving(tiny_artifact, *options) as (process, url), ThreadPoolExecutor(4) as pool:
+        bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
+        calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
+        eventually(lambda: value(url, "tokenward_queue_texts") > 400, 60)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # one after the other, or they would be one
+        assert {call.result().status_code for call in calls} <= {200, 503}
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--workers", "2", "--gates", "nonsense"], "nonsense"),
+        (["--cache-file", "{tmp}/cache"], "'cache' is not a cache"),
+        (["--cache-file", "{tmp}/missing/cache"], "cannot be kept"),
+        (["--workers", "2", "--audit-log", "{tmp}/missing/log"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_used_ends_it_with_one_line(tiny_artifact, tmp_path, options, told):
+    (tmp_path / "cache").write_text("{}")
+    given = [option.format(tmp=tmp_path) for option in options]
+    command = [sys.executable, "-m", "tokenward", "serve", str(tiny_artifact), "--port", "0", *given]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert told in " ".join(ended.stderr.split())
+    assert ended.stderr.count("Error") <= 1
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
 def test_sigterm_ends_a_process_whose_engine_hangs(tiny_artifact):
     script = (
         "import sys, threading, tokenward.runtime.engine_onnx as e\n"
@@ -123,7 +156,8 @@ def test_sigterm_ends_a_process_whose_engine_hangs(tiny_artifact):
             eventually(lambda: httpx.get(url + "/healthz").status_code == 200)
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=20) == 0
-            assert isinstance(call.exception(), httpx.HTTPError) or call.result().status_code in (500, 503)
+            answer = call.result()
+            assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "draining", "1")
     finally:
         process.kill()
         process.communicate()
@@ -136,6 +170,8 @@ def test_two_workers_count_together_and_end_in_good_order(tiny_artifact):
             with httpx.Client(base_url=url) as client:
                 assert client.post("/v1/classify", json={"texts": "film"}).status_code == 200
         assert value(url, "tokenward_requests_total", route="/v1/classify", outcome="ok") == 40
+        eventually(lambda: value(url, "tokenward_queue_texts") == 0)
+        assert "NaN" not in httpx.get(url + "/metrics").text
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
 
