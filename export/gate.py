@@ -18,6 +18,9 @@ from .region import dims, is_constant
 # Rounding must not push a score over a bound that exact arithmetic puts above it.
 _SLACK = 1e-4
 
+# Which input of an op says where to look or to write: it decides what the output is made of, but is no part of it.
+_PLACES = {"Gather": 1, "GatherElements": 1, "GatherND": 1, "ScatterElements": 1, "ScatterND": 1}
+
 
 @dataclass(frozen=True)
 class Gated:
@@ -98,7 +101,8 @@ class _RowCut:
     """Turns a value of the whole batch into what the forward pass would have computed on the chosen rows.
 
     Three kinds of values: those that hold a row per text are gathered; those that depend on the batch only through its
-    size (targets of Reshape, row numbers) are computed again from cut values; the rest stay as they are.
+    size (targets of Reshape), or that name rows by their numbers (where each text's last token is), are computed again
+    from cut values, since the chosen rows have other numbers; the rest stay as they are.
     """
 
     def __init__(self, graph: ir.Graph, op: Emitter, index: ir.Value) -> None:
@@ -106,6 +110,7 @@ class _RowCut:
         self._index = index
         self._known: dict[ir.Value, ir.Value] = {}
         self._texts, self._sized = _dependence(graph)
+        self._numbered = _row_numbers(graph, self._sized)
 
     def __call__(self, value: ir.Value) -> ir.Value:
         if value not in self._known:
@@ -115,7 +120,7 @@ class _RowCut:
     def _cut(self, value: ir.Value) -> ir.Value:
         if is_constant(value) or value not in self._texts | self._sized:
             return value
-        if value in self._texts:
+        if value in self._texts and value not in self._numbered:
             for axis, dim in enumerate(dims(value) or ()):
                 factor = fold(dim)
                 if factor is not None:
@@ -164,6 +169,26 @@ def _dependence(graph: ir.Graph) -> tuple[set[ir.Value], set[ir.Value]]:
         elif any(value in sized for value in inputs):
             sized.update(node.outputs)
     return texts, sized
+
+
+def _row_numbers(graph: ir.Graph, sized: set[ir.Value]) -> set[ir.Value]:
+    """Values that hold numbers of rows of the batch, or are computed from them."""
+    numbered = set[ir.Value]()
+    for node in graph:
+        read = [value for i, value in enumerate(node.inputs) if i != _PLACES.get(node.op_type)]
+        if (
+            (node.op_type == "Range" and node.outputs[0] in sized and _has_rows(node.outputs[0]))
+            or (node.op_type == "NonZero" and _has_rows(node.inputs[0]))
+            or (node.op_type not in ("Shape", "Size") and any(value in numbered for value in read))
+        ):
+            numbered.update(node.outputs)
+    return numbered
+
+
+def _has_rows(value: ir.Value | None) -> bool:
+    """Whether an axis of ``value`` may run over the texts."""
+    shape = None if value is None else dims(value)
+    return shape is None or any(dim is None or BATCH in str(dim) for dim in shape)
 
 
 def _measures_batch(node: ir.Node) -> bool:
