@@ -15,6 +15,7 @@ from .axes import BATCH, SEQUENCE
 from .discovery import Layout
 from .emitter import Emitter
 from .gate import Gated, gate_rows, rows_at_or_above
+from .names import GATE, OUTPUTS, free_names
 from .narrowing import narrow
 from .presets import Plan
 from .region import Region
@@ -33,6 +34,7 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
         ExportError: an op on the way of the gradient has no rule.
     """
     graph = model.graph
+    free_names(graph, (*OUTPUTS, GATE))
     copies = narrow(graph, layout) if plan.narrowed else {}
     op = Emitter(graph, prefix="guard")
     scored = scoring.scored_tokens(op, layout, table)
@@ -73,8 +75,8 @@ def _gated(
     """Put what not every text needs behind the input ``gate``; return the values that change."""
     graph = op.graph
     # Whoever does not know this input gets every number right: the default leaves nothing out.
-    never_skip = ir.tensor(np.array(-np.inf, np.float32), name="gate")
-    gate = ir.Value(name="gate", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]), const_value=never_skip)
+    never_skip = ir.tensor(np.array(-np.inf, np.float32), name=GATE)
+    gate = ir.Value(name=GATE, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]), const_value=never_skip)
     graph.inputs.append(gate)
     graph.register_initializer(gate)
     if plan.attention_gated:

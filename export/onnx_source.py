@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..checksums import file_sha256
 from ..errors import ExportError, InputError, first_line, require
 from .annotation import annotate
 from .axes import BATCH, SEQUENCE
 from .discovery import Hints
 from .emitter import Emitter
 from .forward import OPSET
+from .names import free_names
 
 _OLDEST = 13
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -37,6 +40,14 @@ def read_onnx(path: Path, hints: Hints) -> ir.Model:
     _name_inputs(model.graph, hints)
     annotate(model)
     return model
+
+
+def model_sha256(path: Path) -> str:
+    """One digest of an ONNX file and of the files that hold its weights, where they are not in itself."""
+    tensors = (value.const_value for value in ir.load(path).graph.initializers.values())
+    files = sorted({str(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)})
+    sums = [file_sha256(path), *(file_sha256(Path(file)) for file in files)]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def _load(path: Path) -> ir.Model:
@@ -101,6 +112,7 @@ def _name_inputs(graph: ir.Graph, hints: Hints) -> None:
     given = {hints.input_ids: "input_ids", hints.attention_mask: "attention_mask"}
     weights = set(graph.initializers)
     graph.inputs[:] = [value for value in graph.inputs if value.name not in weights]
+    free_names(graph, _KNOWN_INPUTS)
     for value in graph.inputs:
         value.name = given.get(value.name, value.name)
         if value.name not in _KNOWN_INPUTS:
