@@ -10,11 +10,10 @@ import onnx_ir as ir
 from ..artifact import Pooling
 from ..errors import ExportError
 from .axes import BATCH, SEQUENCE, fold, has_sequence
-from .region import constant, dims
+from .head import find_logits, left_out
+from .region import constant, dims, retyped_from
 
-# What may stand between the input ids and the embedding table, and between an attention softmax and its product with
-# the values, without changing what they are.
-_SAME_IDS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+# What may stand between an attention softmax and its product with the values without changing what it is.
 _SAME_WEIGHTS = frozenset({"Cast", "Identity", "Where", "Dropout", "Mul"})
 
 
@@ -53,7 +52,7 @@ class Layout:
     Attributes:
         input_ids, attention_mask: int64 inputs [batch, sequence].
         token_type_ids: the same, None where the graph has no such input.
-        logits: float output [batch, classes].
+        logits: float [batch, classes]; an output, or what its softmax was taken of.
         table: the word-embedding table [vocabulary, width].
         embedding: its output, before positions and types are added, [batch, sequence, width].
         attention: layers in forward order.
@@ -89,7 +88,7 @@ class Layout:
             "word embeddings": f"{self.embedding.name} (table {self.table.name}, {self.vocabulary} rows)",
             "attention": f"{len(self.attention)} × {first.heads} heads, first softmax {first.softmax.name}",
             "pooling": f"{self.pooling} ({self.pooled.op_type})" if self.pooled else self.pooling,
-            "logits": f"{self.logits.name}, {self.classes} classes",
+            "logits": f"{self.logits.name}, {self.classes} classes{left_out(self.logits)}",
         }
 
 
@@ -109,7 +108,7 @@ def discover(graph: ir.Graph, hints: Hints | None = None) -> Layout:
                 f"input '{value.name}' has shape {value.shape}, expected two free axes [batch, sequence]: "
                 "export the model again with dynamic axes"
             )
-    logits = _logits(graph, hints.logits)
+    logits = find_logits(graph, hints.logits)
     lookup = _embedding(graph, ids, hints.embedding)
     path = nodes_between(graph, lookup.outputs[0], logits)
     pooling, pooled = _pooling(path)
@@ -158,27 +157,12 @@ def _input(graph: ir.Graph, name: str, needed: bool = True) -> ir.Value | None:
     return None
 
 
-def _logits(graph: ir.Graph, name: str | None) -> ir.Value:
-    named = [value for value in graph.outputs if value.name == (name or "logits")]
-    candidates = named if named or name else list(graph.outputs)
-    if len(candidates) != 1:
-        names = ", ".join(str(value.name) for value in graph.outputs)
-        raise ExportError(f"cannot tell which output holds the logits among {names}: name it with --logits")
-    logits = candidates[0]
-    shape = dims(logits)
-    if shape is None or len(shape) != 2 or shape[0] != BATCH or not isinstance(shape[1], int) or shape[1] < 2:
-        raise ExportError(
-            f"output '{logits.name}' has shape {logits.shape}, expected [batch, classes] of a sequence classifier"
-        )
-    return logits
-
-
 def _embedding(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
     """Find the Gather from a constant table by the token ids themselves."""
     found = [
         node
         for node in graph
-        if node.op_type == "Gather" and _is_table(node.inputs[0]) and _origin(node.inputs[1]) is ids
+        if node.op_type == "Gather" and _is_table(node.inputs[0]) and retyped_from(node.inputs[1]) is ids
     ]
     if name is not None:
         found = [node for node in found if node.outputs[0].name == name]
@@ -193,16 +177,6 @@ def _embedding(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
 
 def _is_table(value: ir.Value | None) -> bool:
     return value is not None and ir.convenience.get_const_tensor(value) is not None and len(dims(value) or ()) == 2
-
-
-def _origin(value: ir.Value | None) -> ir.Value | None:
-    """Follow ``value`` back through ops that only retype or reshape it."""
-    while value is not None:
-        node = value.producer()
-        if node is None or node.op_type not in _SAME_IDS:
-            break
-        value = node.inputs[0]
-    return value
 
 
 def _attention(start: ir.Value, path: list[ir.Node]) -> tuple[AttentionLayer, ...]:

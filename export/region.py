@@ -10,6 +10,8 @@ import onnx_ir as ir
 
 from .emitter import Emitter, Term
 
+_RETYPING = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+
 Dim: TypeAlias = "int | str | None"
 """One axis as far as it is known before the graph runs: a size, a symbol, or nothing."""
 
@@ -25,6 +27,16 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
 def is_constant(value: ir.Value) -> bool:
     """Tell whether `value` is an initializer (that no input overrides) or made by a Constant node."""
     return not value.is_graph_input() and ir.convenience.get_const_tensor(value) is not None
+
+
+def retyped_from(value: ir.Value | None) -> ir.Value | None:
+    """Follow `value` back through ops that only retype or reshape it."""
+    while value is not None:
+        node = value.producer()
+        if node is None or node.op_type not in _RETYPING:
+            break
+        value = node.inputs[0]
+    return value
 
 
 def dims(value: ir.Value) -> tuple[Dim, ...] | None:

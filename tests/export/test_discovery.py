@@ -6,6 +6,7 @@ import pytest
 
 from tokenward.errors import ExportError
 from tokenward.export.discovery import Hints, discover
+from tokenward.export.emitter import Emitter
 
 
 def nodes(graph: ir.Graph, op_type: str) -> list[ir.Node]:
@@ -94,9 +95,36 @@ def test_logits_by_another_name_among_outputs_need_a_hint(tiny) -> None:
     with pytest.raises(ExportError, match="which output holds the logits"):
         discover(graph)
     assert discover(graph, Hints(logits="scores")).classes == 3
+    with pytest.raises(ExportError, match="the graph has no output 'nosuch', only scores, "):
+        discover(graph, Hints(logits="nosuch"))
     graph.inputs[1].name = "mask"
     with pytest.raises(ExportError, match="no input 'attention_mask', only input_ids, mask"):
         discover(graph)
+
+
+@pytest.mark.parametrize("end", ["Softmax", "LogSoftmax"])
+def test_probabilities_are_traced_back_to_their_logits(end: str, tiny) -> None:
+    graph = tiny("bert").graph().graph
+    logits = graph.outputs[0]
+    ended(graph, end)
+    layout = discover(graph)
+    assert layout.logits is logits
+    assert layout.describe()["logits"] == f"logits, 3 classes (its {end} is left out)"
+
+
+def test_several_labels_at_once_are_refused(tiny) -> None:
+    graph = tiny("bert").graph().graph
+    ended(graph, "Sigmoid")
+    with pytest.raises(ExportError, match="output 'answer' is a sigmoid, as of several labels at once"):
+        discover(graph)
+
+
+def ended(graph: ir.Graph, op_type: str) -> None:
+    """Let the graph end in one more op, retyped as some exporters do."""
+    op = Emitter(graph, prefix="end")
+    answer = op.Identity(op.emit(op_type, graph.outputs[0])).value
+    answer.name, answer.shape = "answer", graph.outputs[0].shape
+    graph.outputs[:] = [answer]
 
 
 def test_a_fixed_position_other_than_the_first_is_refused(tiny) -> None:
