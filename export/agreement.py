@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from ..kernels.reference import scored_tokens
 from .ground_truth import Feed
+from .random_texts import RandomTexts
 from .session import run_graph, serving_session
 
 _BATCH = 16
@@ -51,16 +52,17 @@ def measure_agreement(full: Path, lower: Path, feeds: Iterable[Feed], table: NDA
     }
 
 
-def batches_of(texts: Sequence[str], tokenizer: Tokenizer, pad_id: int, max_tokens: int) -> Iterator[Feed]:
-    """Yield texts as padded batches of like length."""
+def batches_of(texts: Sequence[str], tokenizer: Tokenizer, model: RandomTexts) -> Iterator[Feed]:
+    """Yield texts as padded batches of like length, as ``model`` reads them; each is one text, of the first type."""
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
+    tokenizer.enable_truncation(model.max_tokens)
     encoded = sorted((e.ids for e in tokenizer.encode_batch(list(texts))), key=len)
     for start in range(0, len(encoded), _BATCH):
         rows = encoded[start : start + _BATCH]
         mask = np.array([[1] * len(row) + [0] * (len(rows[-1]) - len(row)) for row in rows])
-        ids = np.array([row + [pad_id] * (len(rows[-1]) - len(row)) for row in rows])
-        yield {"input_ids": ids, "attention_mask": mask}
+        ids = np.array([row + [model.pad_id] * (len(rows[-1]) - len(row)) for row in rows])
+        types = {"token_type_ids": np.zeros_like(ids)} if model.token_types else {}
+        yield {"input_ids": ids, "attention_mask": mask, **types}
 
 
 def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

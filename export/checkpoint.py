@@ -16,13 +16,14 @@ from ..errors import InputError, require
 _VOCABULARIES = ("vocab.*", "*.model", "merges.txt")
 _TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 PURIFICATION = "purify.json"
+_UNBOUNDED = 1_000_000  # what tokenizers that know no maximum say is larger
 
 
 def write_tokenizer(source: Path, target: Path) -> Tokenizer:
     """Copy the fast tokenizer, converting a slow one where transformers can; return it.
 
     Raises:
-        InputError: there is no tokenizer that has a fast form.
+        InputError: there is no tokenizer that has a fast form, or a file beside it is not a JSON object.
     """
     if (source / "tokenizer.json").is_file():
         shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
@@ -30,6 +31,7 @@ def write_tokenizer(source: Path, target: Path) -> Tokenizer:
         _convert_tokenizer(source, target)
     for name in _TOKENIZER_FILES:
         if (source / name).is_file():
+            read_object(source / name)
             shutil.copyfile(source / name, target / name)
     try:
         return Tokenizer.from_file(str(target / "tokenizer.json"))
@@ -62,7 +64,43 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: the file is not a JSON object.
     """
     path = folder / "config.json"
-    return _read_object(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
+
+
+def pad_token(config: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> int:
+    """The token that texts are padded with: the model's own, else its tokenizer's; 0 where nothing tells.
+
+    Args:
+        folder: where :func:`write_tokenizer` put the tokenizer's files.
+
+    Raises:
+        InputError: the tokenizer has no such token.
+    """
+    stated = config.get("pad_token_id")
+    if stated is None:
+        names = [read_object(folder / name).get("pad_token") for name in _TOKENIZER_FILES if (folder / name).is_file()]
+        texts = [name.get("content") if isinstance(name, dict) else name for name in names]
+        known = [tokenizer.token_to_id(text) for text in texts if isinstance(text, str)]
+        own = (tokenizer.padding or {}).get("pad_id")
+        stated = next((token for token in (*known, own) if token is not None), 0)
+    if not isinstance(stated, int) or stated < 0:
+        raise InputError(f"pad_token_id in config.json is {stated!r}, expected the number of a token")
+    return stated
+
+
+def longest_input(config: dict[str, Any], folder: Path, wanted: int | None) -> int:
+    """What the files beside an ONNX model say about the longest text; validation tries it out.
+
+    Raises:
+        InputError: nothing says it.
+    """
+    path = folder / "tokenizer_config.json"
+    stated = read_object(path) if path.is_file() else {}
+    limits = [config.get("max_position_embeddings"), stated.get("model_max_length"), wanted]
+    known = [int(limit) for limit in limits if isinstance(limit, (int, float)) and limit < _UNBOUNDED]
+    if not known:
+        raise InputError("nothing says how long a text the model reads: give --max-tokens")
+    return min(known)
 
 
 def write_config(config: dict[str, Any], target: Path, labels: Sequence[str]) -> None:
@@ -95,10 +133,15 @@ def purification(source: Path) -> dict[str, Any] | None:
     path = source / PURIFICATION
     if not path.is_file():
         return None
-    return _read_object(path)
+    return read_object(path)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Content of a JSON file.
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

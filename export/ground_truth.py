@@ -33,11 +33,13 @@ class Truth:
         logits: [B, classes].
         probabilities: attention [L, B, H, S, S] of all layers, rows are queries.
         saliency: [B, S], 0 at padding.
+        noise: how far off a saliency may be because it was measured in rounded numbers.
     """
 
     logits: NDArray[Any]
     probabilities: NDArray[Any]
     saliency: NDArray[Any]
+    noise: float = 0.0
 
 
 class GroundTruth(Protocol):
@@ -124,12 +126,29 @@ class DifferencesTruth:
         size = len(logits)
         probabilities = [w.reshape(size, h, *w.shape[-2:]) for w, h in zip(weights, self._heads, strict=True)]
         gradient = np.stack([self._gradient(feed, hidden, logits, row) for row in range(size)])
-        return Truth(logits, np.stack(probabilities), saliency(gradient, feed["attention_mask"].astype(np.bool_)))
+        return Truth(
+            logits,
+            np.stack(probabilities),
+            saliency(gradient, feed["attention_mask"].astype(np.bool_)),
+            max(self._noise(*row) for row in zip(hidden, logits, strict=True)),
+        )
+
+    def _noise(self, state: NDArray[Any], logits: NDArray[Any]) -> float:
+        """Bound what rounding adds to the norm of a gradient of D coordinates: √D · ε·|z| / step.
+
+        Both logits of a difference are rounded to ε/2 of their size at best. Where a layer is saturated, or the logits
+        are large beside what moves them, a sound gradient is smaller than that, and differences cannot show it.
+        """
+        rounded = float(np.finfo(np.float32).eps * np.abs(logits).max())
+        return float(np.sqrt(state.shape[-1])) * rounded / self._step(state)
+
+    def _step(self, state: NDArray[Any]) -> float:
+        return self._STEP * float(np.sqrt(np.square(state).mean()))
 
     def _gradient(self, feed: Feed, hidden: NDArray[Any], logits: NDArray[Any], row: int) -> NDArray[Any]:
         """∂z_ŷ/∂hidden of one text, [S, D]."""
         state, predicted = hidden[row], logits[row].argmax()
-        step = self._STEP * float(np.sqrt(np.square(state).mean()))
+        step = self._step(state)
         slopes = []
         for start in range(0, state.size, self._ROWS):
             moved = np.arange(start, min(start + self._ROWS, state.size))

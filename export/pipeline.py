@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,28 +13,41 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.external_data import load_to_model
 from tokenizers import Tokenizer
 
 from ..artifact import GraphInfo, GuardFile, write_guard, writing
-from ..checksums import file_sha256, weights_sha256
+from ..checksums import weights_sha256
 from ..errors import ExportError, InputError
 from ..kernels.vocabulary import scored_table
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
-from .checkpoint import class_names, purification, read_config, write_config, write_tokenizer, write_weights
+from .checkpoint import (
+    class_names,
+    longest_input,
+    pad_token,
+    purification,
+    read_config,
+    write_config,
+    write_tokenizer,
+    write_weights,
+)
 from .discovery import Hints, Layout, discover
 from .forward import FAMILIES, export_forward, load_source
 from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
 from .half import sum_in_single, to_half
-from .onnx_source import read_onnx
+from .invariance import check_gate
+from .onnx_source import model_sha256, read_onnx
 from .presets import ExportSettings, Plan, plan
 from .quantization import cpu_needs_reduced_range, quantize
-from .validation import random_batches, validate
+from .random_texts import RandomTexts
+from .session import serving_session
+from .validation import validate
 
 _PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir", "onnxruntime")
 _STEPS = 4
+_DRAWN = ((16, 12), (16, 24), (16, 48))  # batches that are compared where the user gives no texts
 _EXTERNAL_ABOVE = 1 << 30  # bytes of weights; one protobuf file holds less than 2 GiB
-_UNBOUNDED = 1_000_000  # what tokenizers that know no maximum say is larger
 
 
 Progress = Callable[[str, int, int], None]
@@ -146,8 +158,8 @@ def export_onnx(
             family=str(config.get("model_type", "onnx")),
             config=config,
             name=model_path.name,
-            sha256=file_sha256(model_path),
-            max_tokens=_longest_input(config, tokenizer_dir, settings),
+            sha256=model_sha256(model_path),
+            max_tokens=longest_input(config, tokenizer_dir, settings.max_tokens),
             truth=truth,
         )
         _write(origin, tokenizer, folder, settings, hints, texts, watch)
@@ -173,22 +185,25 @@ def _write(
     chosen = plan(settings, len(layout.attention))
     labels = class_names(origin.config, layout.classes, settings.labels)
     max_tokens = _max_tokens(settings, origin.max_tokens)
-    pad_id = origin.config.get("pad_token_id") or 0
     table = scored_table(tokenizer, layout.vocabulary)
+    pad_id = pad_token(origin.config, tokenizer, folder)
+    drawn = RandomTexts(table, pad_id, max_tokens, _token_types(layout, origin))
     plain = model.clone() if settings.precision == "fp16" else None
     guard_graph(model, layout, chosen, table)
 
     watch.step("checking it against its source", 2)
     with _full_precision(folder, settings) as full:
         save_graph(model, full)
-        parity = validate(full, origin.truth(chosen), chosen, layout.pooling, table, pad_id, max_tokens)
+        parity = validate(full, origin.truth(chosen), chosen, layout.pooling, drawn)
         agreement = None
         if settings.precision != "fp32":
             watch.step(f"converting it to {settings.precision}", 3)
             model = _lower(plain or model, chosen, settings, hints, table)
             save_graph(model, folder / "model.onnx")
-            feeds = batches_of(texts, tokenizer, pad_id, max_tokens) if texts else _drawn(table, pad_id, max_tokens)
+            feeds = batches_of(texts, tokenizer, drawn) if texts else drawn.batches(*_DRAWN)
             agreement = measure_agreement(full, folder / "model.onnx", feeds, table)
+            if chosen.gated:
+                check_gate(serving_session(folder / "model.onnx"), chosen, drawn, np.inf)
             _check_agreement(agreement, settings)
 
     write_config({**origin.config, "vocab_size": layout.vocabulary, "pad_token_id": pad_id}, folder, labels)
@@ -208,7 +223,10 @@ def _write(
 def save_graph(model: ir.Model, path: Path) -> None:
     """Write a graph; weights go to a file of their own beside it where one protobuf file could not hold them."""
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    ir.save(model, path, external_data=f"{path.name}.data" if size > _EXTERNAL_ABOVE else None)
+    if size > _EXTERNAL_ABOVE:
+        ir.save(model, path, external_data=f"{path.name}.data")
+    else:
+        ir.save(load_to_model(model), path)  # weights that lie beside the source would not come along
 
 
 @contextmanager
@@ -231,8 +249,9 @@ def _lower(model: ir.Model, chosen: Plan, settings: ExportSettings, hints: Hints
     return model
 
 
-def _drawn(table: NDArray[np.bool_], pad_id: int, max_tokens: int) -> Iterator[dict[str, NDArray[np.int64]]]:
-    return random_batches(((16, 12), (16, 24), (16, 48)), table, pad_id, max_tokens)
+def _token_types(layout: Layout, origin: _Origin) -> int:
+    """How many token types the graph tells apart; most configurations that name no number mean two."""
+    return int(origin.config.get("type_vocab_size") or 2) if layout.token_type_ids is not None else 0
 
 
 def _check_agreement(agreement: dict[str, float], settings: ExportSettings) -> None:
@@ -265,14 +284,3 @@ def _max_tokens(settings: ExportSettings, limit: int) -> int:
     if not 3 <= settings.max_tokens <= limit:
         raise InputError(f"the model reads at most {limit} tokens: choose a maximum from 3 to {limit}")
     return settings.max_tokens
-
-
-def _longest_input(config: dict[str, Any], tokenizer_dir: Path, settings: ExportSettings) -> int:
-    """What the files beside an ONNX model say; validation tries it out."""
-    path = tokenizer_dir / "tokenizer_config.json"
-    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    limits = [config.get("max_position_embeddings"), stated.get("model_max_length"), settings.max_tokens]
-    known = [int(limit) for limit in limits if limit is not None and limit < _UNBOUNDED]
-    if not known:
-        raise InputError("nothing says how long a text the model reads: give --max-tokens")
-    return min(known)

@@ -5,7 +5,7 @@ Shapes differ from the one the graph was traced with; batches are padded; the se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +13,103 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import Pooling
-from ..errors import ExportError
+from ..errors import ExportError, first_line
 from ..kernels import reference
 from ..kernels.reference import Bools, Real
+from .comparison import TINY, TOLERANCE, error_in, largest, score_unit
 from .ground_truth import Feed, GroundTruth, Truth
+from .invariance import check_gate, check_padding
 from .presets import Plan
+from .random_texts import RandomTexts
 from .session import run_graph, serving_session
 
-TOLERANCE = 1e-4
 _LONGEST = 2048
-_GRADIENT = ("saliency", "token_scores", "anomaly_score")
+
+Outputs = Mapping[str, NDArray[Any]]
 
 
-def validate(
-    path: Path,
-    truth: GroundTruth,
-    plan: Plan,
-    pooling: Pooling,
-    table: NDArray[np.bool_],
-    pad_id: int,
-    max_tokens: int,
-) -> dict[str, float]:
+def validate(path: Path, truth: GroundTruth, plan: Plan, pooling: Pooling, texts: RandomTexts) -> dict[str, float]:
     """Return the largest relative error of every output; relative to the largest value of the output in the batch.
+
+    Scores are compared with those that the graph's own attention and saliency make by definition, in the unit of
+    :func:`comparison.score_unit`. A saliency that the truth cannot measure is not among the outputs returned.
 
     Args:
         path: the guarded graph in fp32.
-        table: which vocabulary entries are scored, bool [vocabulary].
 
     Raises:
-        ExportError: an output is not finite or is off by more than the tolerance; the message says which and where.
+        ExportError: an output is not finite or is off by more than the tolerance, the graph fails to run, or the gate
+            or padding changes what it says; the message says which and where.
     """
     session = serving_session(path)
     worst: dict[str, float] = {}
-    for feed in random_batches(truth.shapes, table, pad_id, max_tokens, _takes_types(session)):
-        got = run_graph(session, feed)
-        expected = expected_outputs(truth(feed), feed, plan, pooling, table)
-        shape = "batch {} × {} tokens".format(*feed["input_ids"].shape)
-        for name, value in expected.items():
-            if not np.isfinite(got[name]).all():
-                raise ExportError(f"the guarded graph gives {name} that is not finite at {shape}: it would not be safe")
-            error = relative_error(got[name], value)
-            allowed = truth.tolerance if name in _GRADIENT else TOLERANCE
-            if error > allowed:
-                raise ExportError(
-                    f"the guarded graph differs from the source model: {name} by {error:.1e} (relative) at {shape}, "
-                    f"allowed {allowed:.0e}"
-                )
-            worst[name] = max(worst.get(name, 0.0), error)
-    _try_longest(session, table, pad_id, max_tokens)
+    for feed in texts.batches(*truth.shapes):
+        try:
+            got = run_graph(session, feed)
+        except Exception as error:  # the library's errors share no base class
+            raise ExportError(f"the guarded graph fails at {_shape(feed)}: {first_line(error)}") from error
+        measured = truth(feed)
+        expected = expected_outputs(measured, feed, plan, pooling, texts.table)
+        errors = _errors(got, expected, feed, texts.table, truth.tolerance, measured.noise)
+        worst |= {name: max(worst.get(name, 0.0), value) for name, value in errors.items()}
+    _try_longest(session, texts)
+    check_padding(session, texts)
+    if plan.gated:
+        check_gate(session, plan, texts, TOLERANCE)
     return worst
 
 
-def expected_outputs(
-    truth: Truth, feed: Feed, plan: Plan, pooling: Pooling, table: NDArray[np.bool_]
-) -> dict[str, NDArray[Any]]:
+def _errors(
+    got: Outputs, expected: Outputs, feed: Feed, table: NDArray[np.bool_], tolerance: float, noise: float
+) -> dict[str, float]:
+    """Return the error of each output of one batch.
+
+    Args:
+        tolerance, noise: how far, relatively and absolutely, the expected saliency may be off itself.
+    """
+    scored = reference.scored_tokens(feed["input_ids"], feed["attention_mask"].astype(np.bool_), table)
+    own = _scores(got["attention_received"], got["saliency"], feed["input_ids"], scored)
+    units = {name: largest(value) for name, value in expected.items()}
+    units |= dict.fromkeys(own, score_unit(got["attention_received"], got["saliency"], scored))
+    allowed = dict.fromkeys(expected, TOLERANCE) | {"saliency": tolerance + noise / max(units["saliency"], TINY)}
+    errors = {}
+    for name, value in {**expected, **own}.items():
+        if not np.isfinite(got[name]).all():
+            raise ExportError(
+                f"the guarded graph gives {name} that is not finite at {_shape(feed)}: it would not be safe"
+            )
+        errors[name] = error_in(units[name], got[name], value)
+        if errors[name] > allowed[name]:
+            raise ExportError(
+                f"the guarded graph differs from the source model: {name} by {errors[name]:.1e} (relative) at "
+                f"{_shape(feed)}, allowed {allowed[name]:.0e}"
+            )
+    if units["saliency"] <= noise:
+        del errors["saliency"]
+    return errors
+
+
+def _shape(feed: Feed) -> str:
+    return "batch {} × {} tokens".format(*feed["input_ids"].shape)
+
+
+def expected_outputs(truth: Truth, feed: Feed, plan: Plan, pooling: Pooling, table: NDArray[np.bool_]) -> Outputs:
     """The outputs by their definitions, from the plain pass."""
     mask = feed["attention_mask"].astype(np.bool_)
     scored = reference.scored_tokens(feed["input_ids"], mask, table)
     received = reference.attention_received(truth.probabilities[list(plan.attention_layers)], mask)
-    tokens = reference.token_scores(received, truth.saliency, feed["input_ids"], scored)
     return {
         "logits": truth.logits,
         "class_attention": class_attention(truth.probabilities, mask, pooling),
         "attention_received": received,
         "saliency": truth.saliency,
-        "token_scores": tokens,
-        "anomaly_score": reference.anomaly(tokens, scored)[0],
+        **_scores(received, truth.saliency, feed["input_ids"], scored),
     }
+
+
+def _scores(received: Real, salient: Real, ids: NDArray[np.int64], scored: Bools) -> Outputs:
+    tokens = reference.token_scores(received, salient, ids, scored)
+    return {"token_scores": tokens, "anomaly_score": reference.anomaly(tokens, scored)[0]}
 
 
 def class_attention(probabilities: Real, mask: Bools, pooling: Pooling) -> NDArray[Any]:
@@ -93,48 +123,13 @@ def class_attention(probabilities: Real, mask: Bools, pooling: Pooling) -> NDArr
     return np.asarray(np.where(mask, rows, 0.0), np.float64)
 
 
-def relative_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Largest difference, in units of the largest expected value."""
-    largest = float(np.abs(expected).max())
-    return float(np.abs(got - expected).max()) / max(largest, 1e-9)
-
-
-def _try_longest(session: Any, table: NDArray[np.bool_], pad_id: int, max_tokens: int) -> None:
+def _try_longest(session: Any, texts: RandomTexts) -> None:
     """Run one text as long as the model says it reads (as far as that is cheap): positions may end before."""
-    length = min(max_tokens, _LONGEST)
-    (feed,) = random_batches(((1, length),), table, pad_id, length, _takes_types(session))
+    length = min(texts.max_tokens, _LONGEST)
+    (feed,) = texts.batches((1, length))
     try:
         finite = np.isfinite(run_graph(session, feed)["logits"]).all()
     except Exception as error:  # the library's errors share no base class
         raise ExportError(f"the graph fails on {length} tokens: say with --max-tokens how many it reads") from error
     if not finite:
         raise ExportError(f"the graph gives logits that are not finite on {length} tokens: lower --max-tokens")
-
-
-def _takes_types(session: Any) -> bool:
-    return "token_type_ids" in {value.name for value in session.get_inputs()}
-
-
-def random_batches(
-    shapes: tuple[tuple[int, int], ...],
-    table: NDArray[np.bool_],
-    pad_id: int,
-    max_tokens: int,
-    token_types: bool = False,
-) -> Iterator[dict[str, NDArray[np.int64]]]:
-    """Yield seeded random texts, right-padded to different lengths; at least half of their tokens are scored ones."""
-    vocabulary, words = len(table), np.flatnonzero(table)
-    rng = np.random.default_rng(0)
-    for batch, sequence in shapes:
-        sequence = min(sequence, max_tokens)
-        lengths = rng.integers(1, sequence + 1, batch)
-        lengths[0] = sequence
-        mask = (np.arange(sequence) < lengths[:, None]).astype(np.int64)
-        ids = rng.integers(0, vocabulary, (batch, sequence))
-        if len(words):
-            ids = np.where(rng.random(ids.shape) < 0.5, rng.choice(words, ids.shape), ids)
-        ids = np.where(ids == pad_id, (pad_id + 1) % vocabulary, ids)
-        feed = {"input_ids": np.where(mask == 1, ids, pad_id), "attention_mask": mask}
-        if token_types:
-            feed["token_type_ids"] = mask * (np.arange(sequence) >= lengths[:, None] // 2)
-        yield feed

@@ -11,6 +11,7 @@ from tokenward.export.agreement import batches_of, flagged_auc, measure_agreemen
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.presets import ExportSettings, plan
+from tokenward.export.random_texts import RandomTexts
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,14 @@ def test_what_fp32_flags_must_stay_on_top() -> None:
     assert flagged_auc(np.ones(40), full) == 1, "all are flagged, and nothing can be lost"
 
 
-def test_texts_come_in_padded_batches(tiny) -> None:
+@pytest.mark.parametrize("token_types", [0, 2])
+def test_texts_come_in_padded_batches(token_types: int, tiny) -> None:
     tokenizer = Tokenizer.from_file(str(tiny("bert").folder / "tokenizer.json"))
     texts = [" ".join(["word9"] * n) for n in (30, 1, 4, *range(1, 20))]
-    batches = list(batches_of(texts, tokenizer, 0, 12))
+    batches = list(batches_of(texts, tokenizer, RandomTexts(np.ones(100, bool), 0, 12, token_types)))
     assert sum(len(feed["input_ids"]) for feed in batches) == len(texts)
     assert max(feed["input_ids"].shape[1] for feed in batches) == 12, "truncated"
     for feed in batches:
         assert (feed["input_ids"][feed["attention_mask"] == 0] == 0).all()
         assert (feed["input_ids"][:, 0] == 1).all()
+        assert ("token_type_ids" in feed) == (token_types > 0)

@@ -13,6 +13,7 @@ from tokenward.export.discovery import discover
 from tokenward.export.forward import FAMILIES
 from tokenward.export.ground_truth import AutogradTruth
 from tokenward.export.presets import ExportSettings, plan
+from tokenward.export.random_texts import RandomTexts
 from tokenward.export.session import run_graph, serving_session
 from tokenward.export.validation import validate
 
@@ -27,6 +28,7 @@ FORMS = {
     "narrowed": ExportSettings("paper", gated=False),
     "gated": ExportSettings("paper"),
     "late": ExportSettings("late"),
+    "attention gated": ExportSettings("tokenward"),
 }
 
 
@@ -48,9 +50,8 @@ def test_parity_with_autograd(name, tiny, table, tmp_path: Path) -> None:
             assert queries.count(1) == (layout.pooling == "class"), "the class token's row has a softmax of its own"
         path = tmp_path / f"{form}.onnx"
         ir.save(graph, path)
-        parity = validate(
-            path, AutogradTruth(model.source, chosen.gradient_layer), chosen, layout.pooling, table, model.pad_id, 62
-        )
+        truth = AutogradTruth(model.source, chosen.gradient_layer)
+        parity = validate(path, truth, chosen, layout.pooling, RandomTexts(table, model.pad_id, 62))
         assert max(parity.values()) <= 1e-4, form
         assert set(parity) == {
             *("logits", "class_attention", "attention_received", "saliency", "token_scores", "anomaly_score")

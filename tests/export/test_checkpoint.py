@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import transformers
 
 from tokenward.errors import InputError
-from tokenward.export.checkpoint import class_names, purification, read_config, write_config, write_tokenizer
+from tokenward.export.checkpoint import (
+    class_names,
+    longest_input,
+    pad_token,
+    purification,
+    read_config,
+    write_config,
+    write_tokenizer,
+)
 
 
 def test_the_fast_tokenizer_is_copied_as_it_is(tiny, tmp_path: Path) -> None:
@@ -71,3 +80,36 @@ def test_the_purifiers_report_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "purify.json").write_text("{")
     with pytest.raises(InputError, match="is not valid JSON"):
         purification(tmp_path)
+
+
+def test_the_padding_token_is_the_models_then_the_tokenizers(tiny, tmp_path: Path) -> None:
+    tokenizer = write_tokenizer(tiny("bert").folder, tmp_path)
+    assert pad_token({"pad_token_id": 5}, tokenizer, tmp_path) == 5
+    assert pad_token({"pad_token_id": None}, tokenizer, tmp_path) == 0, "nothing tells"
+    tokenizer.enable_padding(pad_id=6, pad_token="word6")
+    assert pad_token({}, tokenizer, tmp_path) == 6
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "word7"}}))
+    assert pad_token({}, tokenizer, tmp_path) == 7
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": "word8"}))
+    assert pad_token({}, tokenizer, tmp_path) == 8
+    with pytest.raises(InputError, match="is -1, expected the number of a token"):
+        pad_token({"pad_token_id": -1}, tokenizer, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[1", "[1]"])
+def test_a_broken_file_beside_the_tokenizer(content: str, tiny, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    shutil.copytree(tiny("bert").folder, source)
+    target.mkdir()
+    (source / "tokenizer_config.json").write_text(content)
+    with pytest.raises(InputError, match=r"tokenizer_config\.json' (is not valid JSON|holds list)"):
+        write_tokenizer(source, target)
+
+
+def test_the_longest_input_is_the_least_that_is_stated(tmp_path: Path) -> None:
+    assert longest_input({"max_position_embeddings": 512}, tmp_path, 40) == 40
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 1e30}))
+    assert longest_input({"max_position_embeddings": 512}, tmp_path, None) == 512
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": "256"}))
+    with pytest.raises(InputError, match="give --max-tokens"):
+        longest_input({}, tmp_path, None)

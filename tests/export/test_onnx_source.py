@@ -17,6 +17,7 @@ from tokenward.export.discovery import Hints, discover
 from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
 from tokenward.export.onnx_source import read_onnx
 from tokenward.export.presets import ExportSettings, plan
+from tokenward.export.random_texts import RandomTexts
 from tokenward.export.validation import validate
 
 
@@ -95,7 +96,7 @@ def test_parity_with_autograd_and_with_differences(
     differences = DifferencesTruth(plain, discover(plain.graph, hints), chosen.gradient_layer, tmp_path)
     autograd = AutogradTruth(tiny(family).source, chosen.gradient_layer)
     for truth in (autograd, differences):
-        parity = validate(tmp_path / "guarded.onnx", truth, chosen, "class", table, 0, 64)
+        parity = validate(tmp_path / "guarded.onnx", truth, chosen, "class", RandomTexts(table, 0, 64))
         assert max(parity[name] for name in ("logits", "attention_received", "class_attention")) <= 1e-4
 
 

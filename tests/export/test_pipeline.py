@@ -12,7 +12,8 @@ import torch
 from tokenward.artifact import load_artifact
 from tokenward.checksums import file_sha256, weights_sha256
 from tokenward.errors import ArtifactError, ExportError, InputError
-from tokenward.export.forward import load_source
+from tokenward.export.forward import export_forward, load_source
+from tokenward.export.onnx_source import model_sha256
 from tokenward.export.pipeline import export_classifier, export_onnx, save_graph
 from tokenward.export.presets import ExportSettings
 from tokenward.export.session import run_graph, serving_session
@@ -156,6 +157,51 @@ def test_a_tokenizer_of_another_model(files: tuple[Path, Path], tmp_path: Path, 
 def test_an_onnx_file_whose_length_nothing_tells(files: tuple[Path, Path], tmp_path: Path, tokenizer_of_size) -> None:
     with pytest.raises(InputError, match="nothing says how long a text the model reads: give --max-tokens"):
         export_onnx(files[0], tokenizer_of_size(100), tmp_path / "out", ExportSettings("late"))
+
+
+def test_weights_beside_an_onnx_file_come_along(files: tuple[Path, Path], tmp_path: Path) -> None:
+    source = tmp_path / "beside"
+    source.mkdir()
+    ir.save(ir.load(files[0]), source / "model.onnx", external_data="weights.bin", size_threshold_bytes=0)
+    out = export_onnx(source / "model.onnx", files[1], tmp_path / "out", ExportSettings("late"))
+    first = load_artifact(out).guard.checkpoint_sha256
+    feed = {"input_ids": np.array([[5, 6]]), "attention_mask": np.ones((1, 2), np.int64)}
+    (source / "weights.bin").rename(tmp_path / "gone.bin")
+    expected = run_graph(serving_session(files[0]), feed)["logits"]
+    np.testing.assert_allclose(run_graph(serving_session(out / "model.onnx"), feed)["logits"], expected, rtol=1e-4)
+    assert sorted(path.name for path in out.iterdir() if path.suffix in (".onnx", ".bin", ".data")) == ["model.onnx"]
+
+    data = bytearray((tmp_path / "gone.bin").read_bytes())
+    data[-1] ^= 1
+    (source / "weights.bin").write_bytes(data)
+    assert model_sha256(source / "model.onnx") != first, "the digest is one of the weights, too"
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_graph_with_token_types_in_lower_precision(precision, tiny, tmp_path: Path) -> None:
+    model = tiny("bert")
+    ir.save(export_forward(model.source, token_type_ids=True), tmp_path / "typed.onnx")
+    settings = ExportSettings("late", precision=precision, minimum_agreement=0)
+    for texts in ((), ("word10 word11", "word20")):
+        out = export_onnx(tmp_path / "typed.onnx", model.folder, tmp_path / f"{len(texts)}", settings, texts=texts)
+        assert "token_type_ids" in load_artifact(out).guard.graph.inputs
+
+
+def test_the_padding_token_is_the_tokenizers_where_no_configuration_names_one(tiny, tmp_path: Path) -> None:
+    model, folder = tiny("gpt2 last"), tmp_path / "tokenizer"
+    folder.mkdir()
+    shutil.copy(model.folder / "tokenizer.json", folder)
+    beside = {"pad_token": "word9", "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps(beside))
+    with pytest.raises(ExportError, match="when it is padded with token 9: name the token"):
+        export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper"))
+    assert not (tmp_path / "out").exists()
+    (folder / "tokenizer_config.json").write_text(json.dumps({**beside, "pad_token": {"content": "[PAD]"}}))
+    out = export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper"))
+    assert load_artifact(out).config["pad_token_id"] == 0
+    guard, texts = load(out), ["word10 word11", "word20 " * 9]
+    alone = [guard.classify([text], mode="off")[0].score for text in texts]
+    assert [verdict.score for verdict in guard.classify(texts, mode="off")] == pytest.approx(alone, abs=1e-5)
 
 
 def test_large_weights_go_to_a_file_of_their_own(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

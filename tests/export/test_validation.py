@@ -11,7 +11,8 @@ from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.ground_truth import AutogradTruth
 from tokenward.export.presets import ExportSettings, plan
-from tokenward.export.validation import class_attention, random_batches, relative_error, validate
+from tokenward.export.random_texts import RandomTexts
+from tokenward.export.validation import class_attention, validate
 
 
 def guarded(tiny, table, change=None) -> ir.Model:
@@ -26,7 +27,13 @@ def guarded(tiny, table, change=None) -> ir.Model:
 def check(model: ir.Model, tiny, table, folder: Path, max_tokens: int = 64) -> dict[str, float]:
     ir.save(model, folder / "graph.onnx")
     chosen = plan(ExportSettings("paper", gated=False), 2)
-    return validate(folder / "graph.onnx", AutogradTruth(tiny("bert").source, 0), chosen, "class", table, 0, max_tokens)
+    return validate(
+        folder / "graph.onnx",
+        AutogradTruth(tiny("bert").source, 0),
+        chosen,
+        "class",
+        RandomTexts(table, 0, max_tokens),
+    )
 
 
 def alter(name: str, change):
@@ -65,28 +72,9 @@ def test_a_maximum_that_the_positions_do_not_reach_fails(tiny, table, tmp_path: 
         check(guarded(tiny, table), tiny, table, tmp_path, max_tokens=80)
 
 
-def test_errors_are_relative_to_the_largest_value() -> None:
-    assert relative_error(np.array([100.0, 1.5]), np.array([100.0, 1.0])) == pytest.approx(0.005)
-    assert relative_error(np.zeros(2), np.zeros(2)) == 0
-
-
 def test_class_attention_of_each_pooling() -> None:
     p = np.arange(1 * 2 * 1 * 3 * 3, dtype=float).reshape(1, 2, 1, 3, 3)
     mask = np.array([[True, True, True], [True, True, False]])
     np.testing.assert_array_equal(class_attention(p, mask, "class"), [[0, 1, 2], [9, 10, 0]])
     np.testing.assert_array_equal(class_attention(p, mask, "last"), [[6, 7, 8], [12, 13, 0]])
     np.testing.assert_allclose(class_attention(p, mask, "mean"), [[3, 4, 5], [10.5, 11.5, 0]])
-
-
-def test_batches_are_padded_on_the_right_to_different_lengths() -> None:
-    table = np.arange(50) >= 40
-    (feed,) = random_batches(((6, 9),), table, 3, 7, token_types=True)
-    mask = feed["attention_mask"]
-    assert mask.shape == (6, 7), "no longer than the model reads"
-    assert mask[0].all()
-    assert len(set(mask.sum(axis=1).tolist())) > 1
-    assert (np.diff(mask, axis=1) <= 0).all()
-    assert (feed["input_ids"][mask == 0] == 3).all()
-    assert (feed["input_ids"][mask == 1] != 3).all()
-    assert set(np.unique(feed["token_type_ids"])) == {0, 1}
-    assert 0.3 < table[feed["input_ids"][mask == 1]].mean() < 0.9, "few words are scored, but most texts have some"
