@@ -8,8 +8,6 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_UPGRADE = (b"upgrade", b"http2-settings")
-
 
 class Connection(HttpToolsProtocol):
     """Closes a connection whose header does not arrive in time, and ignores offers to speak another protocol.
@@ -88,9 +86,8 @@ class Connection(HttpToolsProtocol):
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name == b"connection":
-                value = b",".join(part for part in value.split(b",") if part.strip().lower() not in _UPGRADE)
-            if name not in _UPGRADE:
-                head += [name, b": ", value, b"\r\n"]
+                value = b",".join(part for part in value.split(b",") if part.strip().lower() != b"upgrade")
+            head += [name, b": ", value, b"\r\n"]
         return b"".join([*head, b"\r\n"])
 
     def _answered(self) -> bool:
