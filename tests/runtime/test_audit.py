@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
@@ -128,3 +129,15 @@ def test_the_server_writes_it_only_when_told_to(start, path):
         assert path.exists() == bool(options)
     (entry,) = lines(path)
     assert entry["request_id"] == answer.json()["request_id"]
+
+
+def test_shutting_down_waits_for_a_slow_disk(start, path, monkeypatch):
+    append = AuditLog._append
+    monkeypatch.setattr(AuditLog, "_append", lambda log, line: (time.sleep(1.5), append(log, line)))
+    server = start(audit_log=path)
+    began = time.monotonic()
+    assert httpx.post(server.url + "/v1/classify", json={"texts": POISONED}).status_code == 200
+    assert time.monotonic() - began < 1.5
+    assert not path.exists()
+    server.stop()
+    assert len(lines(path)) == 1
