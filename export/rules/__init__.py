@@ -1,9 +1,21 @@
 """Vector-Jacobian rules, grouped by the kind of op they differentiate; importing this registers them all."""
 
-from . import activation, elementwise, indexing, matmul, normalization, reduction, selection, shape, slicing
+from . import (
+    activation,
+    convolution,
+    elementwise,
+    indexing,
+    matmul,
+    normalization,
+    reduction,
+    selection,
+    shape,
+    slicing,
+)
 
 __all__ = [
     "activation",
+    "convolution",
     "elementwise",
     "indexing",
     "matmul",

@@ -56,6 +56,9 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "deberta-v2": lambda: transformers.DebertaV2Config(
         **_COMMON, **_RELATIVE, position_buckets=16, norm_rel_ebd="layer_norm", share_att_key=True
     ),
+    "deberta-v2 conv": lambda: transformers.DebertaV2Config(
+        **_COMMON, **_RELATIVE, position_buckets=16, conv_kernel_size=3, conv_act="gelu", conv_groups=2
+    ),
     "mpnet": lambda: transformers.MPNetConfig(**_COMMON, pad_token_id=1),
     "modernbert": lambda: transformers.ModernBertConfig(**_COMMON, **_MODERN, **{"pad_token_id": 0, "eos_token_id": 2}),
     "modernbert mean": lambda: transformers.ModernBertConfig(

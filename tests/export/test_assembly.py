@@ -20,7 +20,7 @@ from tokenward.export.validation import validate
 # A name is a model type, and a pooling where a family has several (see conftest.py).
 MODELS = (
     *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet"),
-    *("modernbert", "modernbert mean", "gpt2 last"),
+    *("deberta-v2 conv", "modernbert", "modernbert mean", "gpt2 last"),
 )
 POOLINGS = {"modernbert mean": "mean", "gpt2 last": "last"}
 FORMS = {
