@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import time
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from tokenward.errors import EngineError
+from tokenward.runtime.server_admission import _decompressed
+from tokenward.runtime.server_errors import Refusal
 
 TOKEN = "a-token-of-24-characters"
 
@@ -89,6 +92,17 @@ def test_compressed_bodies(start, coding, pack):
     other = zlib.compress if pack is gzip.compress else gzip.compress
     for wrong in (PLAIN, pack(PLAIN)[:-1], pack(PLAIN) + b"x", other(PLAIN), b""):
         check(send(wrong), 400, "bad_request")
+
+
+def test_a_compressed_body_is_not_unpacked_beyond_the_limit():
+    body = zlib.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal, match="more than 1000 bytes"):
+            _decompressed(body, zlib.MAX_WBITS, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_unknown_compression(start):

@@ -91,7 +91,7 @@ def test_settings_survive_the_way_to_a_worker(tmp_path, monkeypatch):
         (["a", "--config", "missing.yaml"], "cannot be read"),
         (["a", "--deadline-seconds", "0.000001"], "setting deadline_seconds"),
         (["a", "--grace-seconds", "inf"], "setting grace_seconds"),
-        (["a", "--max-wait-ms", "nan"], "setting max_wait_ms"),
+        (["a", "--budget-share", "inf"], "setting budget_share"),
         (["a", "--threads", "1000000"], "setting threads"),
         (["a", "--token", "sixteen-letters-é"], "setting token: only printable ASCII"),
         (["a", "--token", "sixteen letters in it"], "setting token: only printable ASCII"),
