@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,13 @@ from .discovery import Hints
 from .emitter import Emitter
 from .forward import OPSET
 from .names import free_names
+from .region import dims
+from .registry import has_rule
 
 _OLDEST = 13
+_OTHER_PRECISIONS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_QUANTIZED = re.compile("Quantize|Integer|^QLinear|^QAttention|^QGemm|NBits")
+_FUSING_DOMAIN = "com.microsoft"
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -69,11 +75,33 @@ def _load(path: Path) -> ir.Model:
             needed = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
             if not Path(tensor.path).is_file() or Path(tensor.path).stat().st_size < needed:
                 raise InputError(f"'{tensor.path}' is missing or cut off: copy the weights of '{path.name}' again")
+    _refuse_altered(model, path)
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, RuntimeError) as error:
         raise InputError(f"'{path}' fails the ONNX checker, export it again: {first_line(error)}") from error
     return model
+
+
+def _refuse_altered(model: ir.Model, path: Path) -> None:
+    """Refuse what no longer is the classifier as it was exported; asked first, since it hides most other parts, too."""
+    for value in model.graph.initializers.values():
+        if value.dtype in _OTHER_PRECISIONS and len(dims(value) or ()) > 1:  # a number may well be double
+            raise InputError(
+                f"'{path}' holds weights in {value.dtype} ('{value.name}'), expected FLOAT: export the model in single "
+                "precision, and ask for half with --precision fp16"
+            )
+    for node in model.graph.all_nodes():
+        if _QUANTIZED.search(node.op_type):
+            raise InputError(
+                f"'{path}' is quantised already (node '{node.name}' is {node.op_type}): give the model in single "
+                "precision, and ask for --precision int8"
+            )
+        if node.domain.startswith(_FUSING_DOMAIN) and not has_rule(node):
+            raise InputError(
+                f"'{path}' was optimised by ONNX Runtime (node '{node.name}' is the fused op {node.op_type}): give the "
+                "graph that was optimised, or export the model again unoptimised, with eager attention"
+            )
 
 
 def _upgrade(model: ir.Model, path: Path) -> ir.Model:
@@ -112,6 +140,13 @@ def _name_inputs(graph: ir.Graph, hints: Hints) -> None:
     given = {hints.input_ids: "input_ids", hints.attention_mask: "attention_mask"}
     weights = set(graph.initializers)
     graph.inputs[:] = [value for value in graph.inputs if value.name not in weights]
+    names = [str(value.name) for value in graph.inputs]
+    for name, meant in given.items():
+        if name is not None and name not in names:
+            raise ExportError(
+                f"the graph has no input '{name}', only {', '.join(names)}: say which holds {meant} with "
+                f"--{meant.replace('_', '-')}"
+            )
     free_names(graph, _KNOWN_INPUTS)
     for value in graph.inputs:
         value.name = given.get(value.name, value.name)

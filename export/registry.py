@@ -64,6 +64,11 @@ def rules() -> list[Rule]:
     return [_RULES[key] for key in sorted(_RULES)]
 
 
+def has_rule(node: ir.Node) -> bool:
+    """Whether there is a rule for `node`'s op type."""
+    return (node.domain, node.op_type) in _RULES
+
+
 def rule_for(node: ir.Node) -> Rule:
     """Return the rule of `node`'s op type, or raise `ExportError` saying how to add one."""
     found = _RULES.get((node.domain, node.op_type))

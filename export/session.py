@@ -16,7 +16,7 @@ def serving_session(path: Path) -> Any:
     """Open a graph with all optimisations but the fusion that the runtime leaves out, too."""
     ort = require("onnxruntime", "cpu")
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # a failure comes as an exception, and is told once
     return ort.InferenceSession(
         str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
     )

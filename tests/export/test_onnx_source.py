@@ -5,11 +5,13 @@ import io
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
 import torch
 import transformers
+from onnx import numpy_helper
 
 from tokenward.errors import ExportError, InputError
 from tokenward.export.assembly import guard_graph
@@ -153,6 +155,53 @@ def test_refuses_what_is_no_onnx_file(bare: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(bare.read_bytes()[:5000])
     with pytest.raises(InputError, match="not an ONNX model, or is cut off"):
         read_onnx(tmp_path / "cut.onnx", Hints())
+
+
+def halve(model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+
+
+def fuse(model: onnx.ModelProto) -> None:
+    model.graph.node[5].op_type, model.graph.node[5].domain = "EmbedLayerNormalization", "com.microsoft"
+
+
+def quantise(model: onnx.ModelProto) -> None:
+    model.graph.node[5].op_type = "DynamicQuantizeLinear"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (halve, r"holds weights in FLOAT16 .*: export the model in single precision"),
+        (fuse, r"optimised by ONNX Runtime .*op EmbedLayerNormalization\): .* again unoptimised"),
+        (quantise, r"is quantised already .*: give the model in single precision"),
+    ],
+)
+def test_refuses_what_no_longer_is_as_it_was_exported(change, message, bare: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_onnx(changed(bare, tmp_path / "changed.onnx", change), Hints())
+
+
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask"])
+def test_refuses_a_hint_that_names_no_input(name: str, bare: Path) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(ExportError, match=f"no input 'nosuch', only input_ids, attention_mask: .* with {option}"):
+        read_onnx(bare, Hints(**{name: "nosuch"}))
+
+
+def test_an_inner_value_may_have_an_inputs_name(bare: Path, tmp_path: Path) -> None:
+    def swap(model: onnx.ModelProto) -> None:
+        inner = model.graph.node[0].output[0]
+        renamed = {"input_ids": "tokens", inner: "input_ids"}
+        for node in model.graph.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+            node.output[:] = [renamed.get(name, name) for name in node.output]
+        model.graph.input[0].name = "tokens"
+
+    model = read_onnx(changed(bare, tmp_path / "swapped.onnx", swap), Hints(input_ids="tokens"))
+    assert discover(model.graph).input_ids is model.graph.inputs[0]
 
 
 def test_refuses_an_old_opset(bare: Path, tmp_path: Path) -> None:
