@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
+from .checkpoint import read_config
 
 OPSET = 20
 
@@ -25,6 +25,7 @@ FAMILIES = (
     *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra"),
     *("deberta", "deberta-v2", "mpnet", "modernbert", "gpt2"),
 )
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # what transformers reads
 _EXAMPLE = (3, 11)  # an odd shape: a dimension baked in by mistake cannot equal one of the model's
 
 
@@ -63,9 +64,15 @@ def load_source(model_dir: Path) -> SourceModel:
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to name them ourselves
             )
     except Exception as error:  # the library's and its readers' errors share no base class
         raise InputError(f"cannot load '{model_dir}' as a sequence classifier: {first_line(error)}") from error
+    for name, stored, expected in sorted(report["mismatched_keys"]):
+        raise InputError(
+            f"'{model_dir}' holds {name} of shape {list(stored)}, expected {list(expected)}: config.json is not "
+            "that of these weights"
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
@@ -76,13 +83,25 @@ def load_source(model_dir: Path) -> SourceModel:
     kind = config.problem_type
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         raise InputError(f"'{model_dir}' gives {kind or 'one number'}, expected one label out of several classes")
-    return SourceModel(
-        module,
-        config.model_type,
-        config.num_labels,
-        max_positions(module),
-        module.get_input_embeddings().num_embeddings,
-    )
+    return SourceModel(module, config.model_type, config.num_labels, *_limits(module, model_dir))
+
+
+def _limits(module: Any, model_dir: Path) -> tuple[int, int]:
+    """Longest sequence and size of the vocabulary, of a model that has both and one stack of layers."""
+    family = module.config.model_type
+    if getattr(module.config, "is_encoder_decoder", False) or hasattr(module, "decoder"):
+        raise InputError(f"'{model_dir}' is a {family} model, an encoder with a decoder: expected one stack of layers")
+    try:
+        vocabulary = module.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):
+        raise InputError(f"'{model_dir}' is a {family} model, which has no table of word embeddings") from None
+    try:
+        return max_positions(module), vocabulary
+    except AttributeError:
+        raise InputError(
+            f"'{model_dir}' is a {family} model, which states no longest input (max_position_embeddings): such models "
+            "are not supported"
+        ) from None
 
 
 def max_positions(module: Any) -> int:
@@ -103,10 +122,13 @@ def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Mode
         ExportError: the tracer cannot follow the model, or the model takes no token types.
     """
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if token_type_ids else [])]
-    if token_type_ids and not getattr(source.module.config, "type_vocab_size", 0):
-        raise ExportError(f"{source.family} models take no token_type_ids: leave --token-type-ids out")
+    types = getattr(source.module.config, "type_vocab_size", None) or 0
+    if token_type_ids and types < 2:
+        known = "knows one token type" if types else "takes no token_type_ids"
+        raise ExportError(f"this {source.family} model {known}: leave --token-type-ids out")
     ids = torch.randint(0, source.vocabulary, _EXAMPLE, generator=torch.Generator().manual_seed(0))
-    if (padding := source.module.config.pad_token_id) is not None:
+    padding = getattr(source.module.config, "pad_token_id", None)
+    if padding is not None:
         ids[ids == padding] = (padding + 1) % source.vocabulary
     mask = torch.ones_like(ids)
     mask[1, _EXAMPLE[1] // 2 :] = 0
@@ -126,6 +148,11 @@ def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Mode
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = first_line(error.__cause__ or error)
+        if padding is None and "padding token" in reason:
+            raise ExportError(
+                f"this {source.family} model finds the last token of a text by what follows it, but config.json names "
+                "no pad_token_id: add the number of the token that it was trained to be padded with"
+            ) from error
         raise ExportError(f"PyTorch cannot trace this {source.family} model: {reason}") from error
     assert program is not None
     model: ir.Model = program.model
@@ -150,18 +177,16 @@ class _Logits(nn.Module):
 def _check_folder(model_dir: Path) -> None:
     if not (model_dir / "config.json").is_file():
         raise InputError(f"no model at '{model_dir}': expected a folder with config.json and model.safetensors")
-    if not any(model_dir.glob("*.safetensors")):
+    if not any((model_dir / name).is_file() for name in _WEIGHTS):
         if any(model_dir.glob("*.bin")):
             raise InputError(
                 f"'{model_dir}' holds pickled weights (.bin), which can run code when read: convert them where you "
                 "trust them, with model.save_pretrained(folder, safe_serialization=True)"
             )
         raise InputError(f"no weights in '{model_dir}': expected model.safetensors")
-    try:
-        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"'{model_dir / 'config.json'}' is not valid JSON: {error}") from error
-    names = config.get("architectures") or []
+    config = read_config(model_dir)
+    stated = config.get("architectures")
+    names = [str(name) for name in stated if name] if isinstance(stated, list) else []
     if not any(name.endswith("ForSequenceClassification") for name in names):
         found = ", ".join(names) or "nothing"
         raise InputError(

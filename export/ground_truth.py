@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from ..errors import require
+from ..errors import ExportError, first_line, require
 from ..kernels.reference import saliency
 from .discovery import Layout
 from .forward import SourceModel
@@ -77,8 +77,12 @@ class AutogradTruth:
                 output_attentions=True,
                 output_hidden_states=self._layer > 0,
             )
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:  # what a module's own code may raise
+            raise ExportError(f"the source model itself fails on a batch of texts: {first_line(error)}") from error
         finally:
             hook.remove()
+        if not result.get("attentions"):
+            raise ExportError("the source model does not say what it attends to: there is nothing to check against")
         source = result.hidden_states[self._layer] if self._layer else embedded[0]
         predicted = result.logits.max(dim=-1).values.sum()
         (gradient,) = torch.autograd.grad(predicted, source)
@@ -166,7 +170,7 @@ def _session(model: ir.Model, path: Path) -> Any:
     ort = require("onnxruntime", "cpu")
     ir.save(model, path, external_data=f"{path.name}.data")
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

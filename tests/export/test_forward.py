@@ -59,8 +59,43 @@ def test_token_types_become_an_input_that_matters(tiny, tmp_path: Path) -> None:
 
 
 def test_a_model_without_token_types_refuses_them(tiny) -> None:
-    with pytest.raises(ExportError, match="distilbert models take no token_type_ids"):
+    with pytest.raises(ExportError, match="this distilbert model takes no token_type_ids"):
         export_forward(tiny("distilbert").source, token_type_ids=True)
+
+
+def test_a_model_with_one_token_type_refuses_them(tmp_path: Path) -> None:
+    folder = untrained(transformers.RobertaConfig, tmp_path / "m", type_vocab_size=1, pad_token_id=1)
+    with pytest.raises(ExportError, match="this roberta model knows one token type: leave --token-type-ids out"):
+        export_forward(load_source(folder), token_type_ids=True)
+
+
+def untrained(config: type, folder: Path, **changes: object) -> Path:
+    """The folder of a model as small as its family allows."""
+    small = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(config(**{**small, **changes}))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (transformers.BloomConfig, {}, "is a bloom model, which states no longest input"),
+        (transformers.CanineConfig, {"num_hash_buckets": 8}, "is a canine model, which has no table of word emb"),
+        (transformers.BartConfig, {"d_model": 8, "decoder_attention_heads": 2}, "encoder with a decoder"),
+        (transformers.T5Config, {"d_model": 8, "num_layers": 1, "pad_token_id": 0}, "encoder with a decoder"),
+    ],
+)
+def test_refuses_families_that_are_built_otherwise(config, changes, message, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_source(untrained(config, tmp_path / "m", **changes))
+
+
+def test_a_decoder_without_a_padding_token_is_told_to_name_one(tmp_path: Path) -> None:
+    folder = untrained(transformers.GPT2Config, tmp_path / "m", bos_token_id=0, eos_token_id=0)
+    with pytest.raises(ExportError, match="names no pad_token_id: add the number of the token"):
+        export_forward(load_source(folder))
 
 
 def test_positions_that_roberta_never_reaches_do_not_count(tiny) -> None:
@@ -80,12 +115,30 @@ def test_refuses_pickled_weights_and_says_how_to_convert(tiny, tmp_path: Path) -
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
     with pytest.raises(InputError, match="save_pretrained"):
         load_source(folder)
+    (folder / "adapter_model.safetensors").write_bytes(b"not what transformers reads")
+    with pytest.raises(InputError, match="save_pretrained"):
+        load_source(folder)
 
 
 def test_refuses_what_is_not_a_sequence_classifier(tiny, tmp_path: Path) -> None:
     folder = copy_without(tiny("bert").folder, tmp_path / "m")
     change_config(folder, architectures=["BertForMaskedLM"])
     with pytest.raises(InputError, match=r"not a sequence classifier: config\.json names BertForMaskedLM"):
+        load_source(folder)
+
+
+@pytest.mark.parametrize("names", [None, [None], "BertForSequenceClassification", []])
+def test_refuses_architectures_that_are_no_list_of_names(tiny, tmp_path: Path, names: object) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    change_config(folder, architectures=names)
+    with pytest.raises(InputError, match=r"config\.json names nothing"):
+        load_source(folder)
+
+
+def test_refuses_weights_of_another_size_by_name(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    change_config(folder, max_position_embeddings=80)
+    with pytest.raises(InputError, match=r"position_embeddings\.weight of shape \[64, 32\], expected \[80, 32\]"):
         load_source(folder)
 
 
@@ -116,7 +169,7 @@ def test_cut_off_weights_are_one_line(tiny, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", '{"model_type": "no such family", "architectures": ["XForSequenceClassification"]}']
+    "content", ["{", "[]", '{"model_type": "no such family", "architectures": ["XForSequenceClassification"]}']
 )
 def test_an_unreadable_configuration_is_one_line(tiny, tmp_path: Path, content: str) -> None:
     folder = copy_without(tiny("bert").folder, tmp_path / "m")

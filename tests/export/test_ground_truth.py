@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
+from tokenward.errors import ExportError
 from tokenward.export.discovery import discover
 from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
 
@@ -25,6 +27,30 @@ def test_differences_agree_with_autograd(layer: int, tiny, tmp_path: Path) -> No
     np.testing.assert_allclose(measured.saliency, exact.saliency, rtol=1e-3, atol=1e-4)
     assert (exact.saliency[1, 2:] == 0).all()
     assert (exact.saliency[0] > 0).all()
+
+
+def test_differences_know_how_little_they_can_show(tiny, tmp_path: Path) -> None:
+    """A constant beside the logits moves no gradient, but takes the digits in which it would show."""
+    model = tiny("bert")
+    noises = []
+    for offset in (0.0, 1e6):
+        plain = model.graph()
+        bias = next(v for name, v in plain.graph.initializers.items() if name.endswith("classifier.bias"))
+        bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32(offset), name=bias.name)
+        truth = DifferencesTruth(plain, discover(plain.graph), 0, tmp_path)
+        feed = {"input_ids": np.array([[11, 12, 13]]), "attention_mask": np.ones((1, 3), np.int64)}
+        measured, exact = truth(feed), AutogradTruth(model.source, 0)(feed)
+        assert np.abs(measured.saliency - exact.saliency).max() < measured.noise + 1e-2 * exact.saliency.max()
+        noises.append(measured.noise / exact.saliency.max())
+    assert noises[0] < 1e-3
+    assert noises[1] > 1
+
+
+def test_a_source_that_fails_or_hides_its_attention_is_one_line(tiny) -> None:
+    feed = {"input_ids": np.array([[100]]), "attention_mask": np.ones((1, 1), np.int64)}
+    with pytest.raises(ExportError, match="the source model itself fails on a batch of texts") as raised:
+        AutogradTruth(tiny("bert").source, 0)(feed)
+    assert "\n" not in str(raised.value)
 
 
 def test_autograd_is_that_of_the_predicted_logit(tiny) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tokenward.errors import ExportError
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
-from tokenward.export.ground_truth import AutogradTruth
+from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.random_texts import RandomTexts
 from tokenward.export.validation import class_attention, validate
@@ -65,6 +65,38 @@ def test_a_sound_graph_passes(tiny, table, tmp_path: Path) -> None:
 def test_a_changed_graph_fails_loudly(change, message, tiny, table, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=message):
         check(guarded(tiny, table, change), tiny, table, tmp_path)
+
+
+def test_scores_are_judged_by_the_size_of_their_terms(tiny, table, tmp_path: Path) -> None:
+    """Attention that is nearly even leaves scores whose own size is that of rounding."""
+
+    def even(graph: ir.Graph) -> None:
+        for name, value in graph.initializers.items():
+            if ".query." in name:
+                value.const_value = ir.tensor(value.const_value.numpy() * np.float32(1e-6), name=name)
+
+    model = guarded(tiny, table, even)
+    ir.save(model, tmp_path / "graph.onnx")
+    plain = tiny("bert").graph()
+    even(plain.graph)
+    truth = DifferencesTruth(plain, discover(plain.graph), 0, tmp_path)
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    parity = validate(tmp_path / "graph.onnx", truth, chosen, "class", RandomTexts(table, 0, 64))
+    assert parity["anomaly_score"] < 1e-5
+
+
+def test_a_gradient_below_what_differences_show_is_not_among_the_errors(tiny, table, tmp_path: Path) -> None:
+    def shift(graph: ir.Graph) -> None:
+        value = next(value for name, value in graph.initializers.items() if name.endswith("classifier.bias"))
+        value.const_value = ir.tensor(value.const_value.numpy() + np.float32(1e6), name=value.name)
+
+    ir.save(guarded(tiny, table, shift), tmp_path / "graph.onnx")
+    plain = tiny("bert").graph()
+    shift(plain.graph)
+    truth = DifferencesTruth(plain, discover(plain.graph), 0, tmp_path)
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    parity = validate(tmp_path / "graph.onnx", truth, chosen, "class", RandomTexts(table, 0, 64))
+    assert set(parity) == {"logits", "class_attention", "attention_received", "token_scores", "anomaly_score"}
 
 
 def test_a_maximum_that_the_positions_do_not_reach_fails(tiny, table, tmp_path: Path) -> None:
