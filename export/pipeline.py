@@ -91,12 +91,14 @@ def export_classifier(
     progress: Progress | None = None,
     *,
     found: Found | None = None,
+    tokenizer_dir: Path | None = None,
     texts: Sequence[str] = (),
     with_weights: bool = False,
 ) -> Path:
     """Export a transformers classifier as an artifact folder and return its path.
 
     Args:
+        tokenizer_dir: folder with the tokenizer, if it is not that of the model.
         texts: clean texts on which a graph of lower precision must agree with fp32; random tokens where there are none.
         with_weights: include the checkpoint's weights, which the engine `torch-cuda` reads.
 
@@ -109,7 +111,7 @@ def export_classifier(
     with writing(out_dir) as folder:
         watch.step("loading and tracing the model", 0)
         source = load_source(model_dir)
-        tokenizer = write_tokenizer(model_dir, folder)
+        tokenizer = write_tokenizer(tokenizer_dir or model_dir, folder)
         origin = _Origin(
             model=export_forward(source, settings.token_type_ids),
             family=source.family,

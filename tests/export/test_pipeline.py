@@ -204,6 +204,13 @@ def test_the_padding_token_is_the_tokenizers_where_no_configuration_names_one(ti
     assert [verdict.score for verdict in guard.classify(texts, mode="off")] == pytest.approx(alone, abs=1e-5)
 
 
+def test_a_tokenizer_from_another_folder(tiny, tmp_path: Path, tokenizer_of_size) -> None:
+    with pytest.raises(InputError, match="embeds only 100 tokens"):
+        export_classifier(
+            tiny("bert").folder, tmp_path / "out", ExportSettings("late"), tokenizer_dir=tokenizer_of_size(120)
+        )
+
+
 def test_large_weights_go_to_a_file_of_their_own(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenward.export.pipeline._EXTERNAL_ABOVE", 1000)
     save_graph(tiny("bert").graph(), tmp_path / "model.onnx")

@@ -28,8 +28,12 @@ def export(
     model: Annotated[Path, typer.Argument(help="Folder of a transformers classifier, or an .onnx file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the artifact.", metavar="DIR")],
     preset: Annotated[
-        Preset, typer.Option(help="paper: the published score; late: the same at the last layer; tokenward: our own.")
-    ] = "tokenward",
+        Preset | None,
+        typer.Option(
+            help="paper: the published score; late: the same at the last layer; tokenward: our own. "
+            "[default: tokenward, or custom with layers of your own]"
+        ),
+    ] = None,
     precision: Annotated[Precision, typer.Option(help="int8 for CPUs, fp16 for GPUs.")] = "fp32",
     texts: Annotated[
         Path | None, typer.Option(help="Clean texts on which a lower precision is compared with fp32.", metavar="FILE")
@@ -67,7 +71,8 @@ def export(
     tokenizer: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with tokenizer.json, best with config.json.", metavar="DIR", rich_help_panel=_FROM_ONNX
+            help="Folder with tokenizer.json, for ONNX best with config.json. [default: the model's folder]",
+            metavar="DIR",
         ),
     ] = None,
     input_ids: Annotated[str | None, typer.Option(help="Input with the token ids.", rich_help_panel=_FROM_ONNX)] = None,
@@ -87,7 +92,7 @@ def export(
     from .export_watch import ExportBar
 
     settings = ExportSettings(
-        preset="custom" if gradient_layer is not None or attention_layers else preset,
+        preset=preset or ("custom" if gradient_layer is not None or attention_layers else "tokenward"),
         gradient_layer=gradient_layer,
         attention_layers=_layers(attention_layers),
         narrowed=narrowed,
@@ -108,8 +113,26 @@ def export(
             hints = Hints(input_ids, attention_mask, logits, embedding)
             export_onnx(model, tokenizer, out, settings, bar.step, found=bar.found, hints=hints, texts=clean)
         else:
-            export_classifier(model, out, settings, bar.step, found=bar.found, texts=clean, with_weights=with_weights)
+            _refuse_hints(input_ids, attention_mask, logits, embedding)
+            export_classifier(
+                model,
+                out,
+                settings,
+                bar.step,
+                found=bar.found,
+                tokenizer_dir=tokenizer,
+                texts=clean,
+                with_weights=with_weights,
+            )
     _report(out, results())
+
+
+def _refuse_hints(*hints: str | None) -> None:
+    if any(hint is not None for hint in hints):
+        raise InputError(
+            "--input-ids, --attention-mask, --logits and --embedding name parts of an ONNX file: leave them out for "
+            "the folder of a transformers classifier"
+        )
 
 
 def _report(out: Path, console: Console) -> None:
@@ -121,6 +144,8 @@ def _report(out: Path, console: Console) -> None:
         f"[green]✓[/] {out}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}", soft_wrap=True
     )
     console.print(f"  differs from the source model by {guard.parity[worst]:.0e} at most ({worst})")
+    if "saliency" not in guard.parity:
+        console.print("  its gradient is too small to be measured by differences: it was not compared", soft_wrap=True)
     if guard.agreement:
         shares = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in guard.agreement.items() if k != "texts")
         console.print(f"  agrees with fp32 on {guard.agreement['texts']:.0f} texts: {shares}", soft_wrap=True)
