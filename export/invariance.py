@@ -67,8 +67,9 @@ def check_padding(session: Any, texts: RandomTexts) -> None:
             error = error_in(largest(together[name]), batched, alone[name])
             if error > TOLERANCE:
                 raise ExportError(
-                    f"{name} of a text changes by {error:.1e} (relative) when it is padded with token {texts.pad_id}: "
-                    "name the token that the model was trained to be padded with as pad_token_id in config.json"
+                    f"padding a text with token {texts.pad_id} changes its {name} by {error:.1e} (relative): name the "
+                    "token that the model was trained with as pad_token_id in config.json; a model that reads its "
+                    "padding whatever it is cannot be served in batches"
                 )
 
 

@@ -55,7 +55,7 @@ def test_a_bound_that_is_none_fails(tiny, table, tmp_path: Path, monkeypatch: py
 
 def test_the_last_token_depends_on_what_padding_is(tiny, table, tmp_path: Path) -> None:
     session, _ = guarded(tiny, "gpt2 last", "paper", table, tmp_path)
-    with pytest.raises(ExportError, match=r"logits of a text changes by .* when it is padded with token 7: name the"):
+    with pytest.raises(ExportError, match=r"padding a text with token 7 changes its logits by .*: name the"):
         check_padding(session, RandomTexts(table, 7, 62))
 
 
