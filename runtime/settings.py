@@ -7,7 +7,6 @@ command line goes before the environment, and the environment before the file.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from pydantic_settings import (
 )
 
 from ..errors import InputError
+from ..files import check_writable
 from .audit import AuditLog
 from .batching_options import BatchingOptions
 from .confirmation import Fallback
@@ -150,9 +150,8 @@ class ServeSettings(BaseSettings):
         """
         if audit := self.audit():
             audit.check()
-        folder = self.cache_file.parent if self.cache_file else None
-        if folder and not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"outcomes cannot be kept in '{self.cache_file}': its folder is not there or not writable")
+        if self.cache_file:
+            check_writable(self.cache_file)
 
     def batching_options(self) -> BatchingOptions:
         """How callers share the engine."""

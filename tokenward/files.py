@@ -45,6 +45,10 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise InputError(f"'{path}' is a folder: name a file in it")
-    folder = path.absolute().parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+    if path.exists() and not path.is_file():  # a pipe or a device, which stays where it is
+        able = os.access(path, os.W_OK)
+    else:
+        folder = Path(os.path.realpath(path)).parent
+        able = folder.is_dir() and os.access(folder, os.W_OK)
+    if not able:
         raise InputError(f"'{path}' cannot be written: its folder is not there, or not yours to write to")

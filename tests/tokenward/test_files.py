@@ -48,6 +48,8 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     check_writable(tmp_path / "file")
-    for path in (tmp_path, tmp_path / "missing" / "file"):
+    check_writable(Path("/dev/null"))
+    (tmp_path / "other").touch()
+    for path in (tmp_path, tmp_path / "missing" / "file", tmp_path / "other" / "file"):
         with pytest.raises(InputError, match=r"name a file in it|cannot be written"):
             check_writable(path)
