@@ -110,6 +110,8 @@ def test_a_disk_that_hangs_costs_lines_but_no_time(path, monkeypatch, caplog):
     assert writer.is_alive()
     assert caplog.text.count("a line is lost") >= 6
     free.set()
+    log.stop(writer, 10.0)
+    assert not writer.is_alive()
 
 
 def test_what_cannot_be_written_is_found_before_serving(tmp_path, path):

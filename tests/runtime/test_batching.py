@@ -289,10 +289,11 @@ async def test_responsive_tells_a_hung_engine(lexicon_guard, engine):
 
 
 async def test_a_path_is_loaded_and_its_trouble_reported(tmp_path):
+    before = set(threading.enumerate())
     with pytest.raises(ArtifactError, match="no artifact"):
         async with AsyncGuard(tmp_path / "missing"):
             pass
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("tokenward-"):
             thread.join(timeout=10)
             assert not thread.is_alive()

@@ -120,7 +120,7 @@ def test_told_to_stop_twice_under_load_it_stops_and_says_so(tiny_artifact, clean
     [
         (["--workers", "2", "--gates", "nonsense"], "nonsense"),
         (["--cache-file", "{tmp}/cache"], "'cache' is not a cache"),
-        (["--cache-file", "{tmp}/missing/cache"], "cannot be kept"),
+        (["--cache-file", "{tmp}/missing/cache"], "cannot be written"),
         (["--workers", "2", "--audit-log", "{tmp}/missing/log"], "cannot be written"),
     ],
 )
