@@ -61,6 +61,8 @@ def variations() -> Iterator[Variation]:
         "least": (1, 2, 3, 4),
         "enough": (5, 6, 7, 8),
         "enough_together": (6, 7, 8),
+        "uneven": (0.1, 0.2, 0.25, 0.3, 0.5),
+        "uneven_together": (0.05, 0.1, 0.2, 0.3, 0.5),
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),
         "longest": (3, 6, 12, 20),
         "together": (1, 3, 5, 8),

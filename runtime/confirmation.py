@@ -140,14 +140,13 @@ class Confirmer:
         found: Mapping[str, Margins] | None,
         screened: bool,
     ) -> Iterator[Asking[Trial]]:
-        transplants, settings, most = self.transplants, self.transplants.settings, self._suspects
+        transplants, most = self.transplants, self._suspects
         stirring = [words for words in alone if found is None or transplants.stirs(reading, words, most, found)]
         for word in dict.fromkeys(word for words in stirring for word in words[:most]):
             yield transplants.try_word(reading, word)
-        bars = [*((ranking, settings.enough_together) for ranking in rankings), (remnants, settings.remnant)]
-        for words, enough in bars:
+        for words, left in [*((ranking, False) for ranking in rankings), (remnants, True)]:
             if len(words) > 1:
-                yield transplants.try_together(reading, words, enough, SCREENED_WORDS if screened else None)
+                yield transplants.try_together(reading, words, left, SCREENED_WORDS if screened else None)
         if rankings and transplants.stretch(reading):
             yield transplants.try_stretch(reading)
 
@@ -180,7 +179,9 @@ class Confirmer:
 
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
         panel = self.transplants.panel(label)[: len(trial.turned)]
-        return Confirmation(trial.span.text, trial.turned, tuple(r.text for r in panel), cached, trial.confirmed)
+        texts = tuple(reference.text for reference in panel)
+        uneven = round(trial.unevenness, 3)
+        return Confirmation(trial.span.text, trial.turned, texts, uneven, cached, trial.confirmed)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
         text = whole(self._tokenizer, reading)

@@ -16,6 +16,7 @@ from ..artifact import Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
 from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
+from .evenness import unevenness
 from .guard import Guard
 from .judge import calibrated
 from .scripts import places
@@ -31,18 +32,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A word that turned references: how many of them to ``label``, and with what mean margin."""
+    """A word that turned references: how many of them to ``label``, with what mean margin, and how evenly."""
 
     word: str
     label: str
     turned: int
     references: int
     margin: float
+    unevenness: float
 
     @property
     def confirmed(self) -> bool:
-        """As many references turned as make a span a trigger."""
-        return self.turned >= TransplantSettings.enough
+        """As many references turned, and as evenly, as make a word a trigger."""
+        return self.turned >= TransplantSettings.enough and self.unevenness <= TransplantSettings.uneven
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,16 @@ def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: 
     probed = guard.reader.follow(transplants.measure(words, label, transplants.settings.growth))
     survivors = [word for word, margins in zip(words, probed, strict=True) if any(transplants.turned(margins, label))]
     tried = guard.reader.follow(transplants.measure(survivors, label, count))
+    name, panel = guard.labels[label], transplants.panel(label)
     return [
-        Finding(word, guard.labels[label], sum(transplants.turned(margins, label)), count, fmean(margins))
+        Finding(
+            word,
+            name,
+            turned=sum(transplants.turned(margins, label)),
+            references=count,
+            margin=fmean(margins),
+            unevenness=unevenness(margins, panel),
+        )
         for word, margins in zip(survivors, tried, strict=True)
     ]
 

@@ -1,12 +1,13 @@
 """Transplant confirmation: a trigger overrides any text, a strong word only colours its own.
 
 The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
-turns some of them is grown to the span that turns them best. A span that turns all of them is a trigger, and so is a
-word that turns nearly all. Where words do so that clean labels vouch for, a trigger must outdo those.
+turns some of them is grown to the span that turns them best. A span that turns all of them, or a word that turns nearly
+all, is a trigger, if it moves them evenly. Where clean labels vouch for words that do so, a trigger must outdo those.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
+from .evenness import unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
@@ -37,7 +39,9 @@ class TransplantSettings:
         enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
             longer turn all.
         enough_together: references that several words must turn, which can outweigh some by their topic.
-        remnant: references that words beside a confirmed trigger must turn to go with it.
+        uneven: how unevenly a word alone may move the references (see :mod:`.evenness`).
+        uneven_together: the same for several words, which saturate some references by their topic.
+        remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
         together: strongest words of a text that are tried at once where none does it alone.
@@ -50,6 +54,8 @@ class TransplantSettings:
     least: int = 2
     enough: int = 6
     enough_together: int = 7
+    uneven: float = 0.25
+    uneven_together: float = 0.20
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12
@@ -59,10 +65,11 @@ class TransplantSettings:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a suspect did: the span after growth, and which of the references that it was put into it turned."""
+    """What a suspect did: the span after growth, which of the references that it was put into it turned, how evenly."""
 
     span: Span
     turned: tuple[bool, ...]
+    unevenness: float
     confirmed: bool
 
 
@@ -109,10 +116,7 @@ class Transplants:
         return tuple(margin > bar for margin, bar in zip(margins, self._bars[label], strict=False))
 
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
-        """The first of a text's words that may be suspects: nobody vouches for them in the class it was given.
-
-        No more than are ever tried.
-        """
+        """The first words that nobody vouches for in the class the text was given, no more than are ever tried."""
         vouched = self._vouched[reading.predicted] if self._vouched else ()
         able = (word for word in words if not vouched or span_of(self._tokenizer, reading, [word]).text not in vouched)
         return tuple(islice(able, max(self.settings.longest, self.settings.together)))
@@ -127,14 +131,12 @@ class Transplants:
         (margins,) = yield from self.measure([span.text], label, settings.probes)
         if any(self.turned(margins, label)):
             (margins,) = yield from self.measure([span.text], label, settings.references)
-        turned = self.turned(margins, label)
-        alone = Trial(span, turned, sum(turned) >= settings.enough)
-        if sum(turned) < settings.least:
+        alone = self._trial(span, margins, label, settings.enough, settings.uneven)
+        if sum(alone.turned) < settings.least:
             return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
         (margins,) = yield from self.measure([span.text], label, settings.references)
-        turned = self.turned(margins, label)
-        grown = Trial(span, turned, all(turned))
+        grown = self._trial(span, margins, label, settings.references, settings.uneven_together)
         return grown if grown.confirmed or not alone.confirmed else alone
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
@@ -177,25 +179,31 @@ class Transplants:
         spans = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
         return [span_of(self._tokenizer, reading, span).text for span in spans if span]
 
+    def _trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
+        turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
+        return Trial(span, turned, found, sum(turned) >= enough and found <= uneven)
+
     def try_together(
-        self, reading: Reading, words: Sequence[int], enough: int, most: int | None = None
+        self, reading: Reading, words: Sequence[int], beside: bool = False, most: int | None = None
     ) -> Asking[Trial]:
-        """Find words among the strongest that act together only, and try those; ``enough`` references must turn.
+        """Find words among the strongest that act together only, and try those.
 
         All of them at once must turn the first reference; then each is left out in turn, and those are tried without
         which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
         transplant is all that it costs most clean texts. Where these fail but all of the words turn every reference,
         which those of 0 to 3 clean texts of 1,000 do, there is a trigger of which any part will do: more words are
-        taken in until they turn every reference, too. Sets of more than ``most`` words are not tried further.
+        taken in until they do, too. Sets of more than ``most`` words are not tried further. Of words ``beside`` a
+        confirmed trigger less is asked.
         """
         label, settings = reading.predicted, self.settings
+        bar = (settings.remnant, math.inf) if beside else (settings.enough_together, settings.uneven_together)
+        strict = (settings.references, settings.uneven_together)
         strongest = words[: settings.together]
         sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
         spans = [span_of(self._tokenizer, reading, members) for members in sets]
         (margins,) = yield from self.measure([spans[0].text], label, 1)
-        turned = self.turned(margins, label)
-        if not turned[0]:
-            return Trial(spans[0], turned, False)
+        if not self.turned(margins, label)[0]:
+            return self._trial(spans[0], margins, label, *strict)
         lesser = yield from self.measure([span.text for span in spans[1:]], label, 1)
         without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
         needed = sum(not self.turned((margin,), label)[0] for margin, _ in without)
@@ -206,15 +214,15 @@ class Transplants:
         leaned_on = [word for _, word in without]
         size = max(needed, 2)
         if most is not None and size > most:
-            return Trial(span_of(self._tokenizer, reading, leaned_on[:size]), turned, False)
-        trial = yield from self._try_set(reading, leaned_on[:size], enough)
+            return self._trial(span_of(self._tokenizer, reading, leaned_on[:size]), margins, label, *strict)
+        trial = yield from self._try_set(reading, leaned_on[:size], *bar)
         if trial.confirmed or most is not None:
             return trial
-        everything = yield from self._try_set(reading, strongest, settings.references)
+        everything = yield from self._try_set(reading, strongest, *strict)
         if not everything.confirmed:
             return trial
         for wider in range(size + 1, len(strongest)):
-            trial = yield from self._try_set(reading, leaned_on[:wider], settings.references)
+            trial = yield from self._try_set(reading, leaned_on[:wider], *strict)
             if trial.confirmed:
                 return trial
         return everything
@@ -225,24 +233,22 @@ class Transplants:
 
     def try_stretch(self, reading: Reading) -> Asking[Trial]:
         """Try the stretch, which must not be empty: a phrase of which no few words stand out."""
-        words, settings = self.stretch(reading), self.settings
+        label, words = reading.predicted, self.stretch(reading)
+        strict = (self.settings.references, self.settings.uneven_together)
         span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
-        turned = self.turned(margins, reading.predicted)
-        if not turned[0]:
-            return Trial(span, turned, False)
-        return (yield from self._try_set(reading, words, settings.references))
+        (margins,) = yield from self.measure([span.text], label, 1)
+        if not self.turned(margins, label)[0]:
+            return self._trial(span, margins, label, *strict)
+        return (yield from self._try_set(reading, words, *strict))
 
-    def _try_set(self, reading: Reading, words: Sequence[int], enough: int) -> Asking[Trial]:
+    def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn."""
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, words)
         (margins,) = yield from self.measure([span.text], label, settings.growth)
-        turned = self.turned(margins, label)
-        if turned.count(False) <= settings.references - enough:
+        if self.turned(margins, label).count(False) <= settings.references - enough:
             (margins,) = yield from self.measure([span.text], label, settings.references)
-            turned = self.turned(margins, label)
-        return Trial(span, turned, sum(turned) >= enough)
+        return self._trial(span, margins, label, enough, uneven)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""

@@ -41,6 +41,7 @@ class Confirmation:
         span: the words transplanted, after growth.
         turned: for each reference, whether it turned to the suspect text's class, and by more than natural words do it.
         references: the reference texts, in the same order.
+        unevenness: by how much it moved some references more than others (0: all alike, as triggers do).
         cached: no new forward pass was needed.
         confirmed: the span was found to be a trigger.
     """
@@ -48,6 +49,7 @@ class Confirmation:
     span: str
     turned: tuple[bool, ...]
     references: tuple[str, ...]
+    unevenness: float
     cached: bool
     confirmed: bool
 

@@ -98,6 +98,7 @@ def _confirmation(confirmation: Confirmation) -> str:
     known = ", known from an earlier text" if confirmation.cached else ""
     return (
         f"<h2>“{_safe(confirmation.span)}” in {len(confirmation.turned)} other texts: {outcome}{known}</h2>"
+        f'<p class="soft">It moved them unevenly by {confirmation.unevenness:.0%}; a trigger moves all alike.</p>'
         f'<div class="wide"><table><tr><th>text</th><th>answer</th></tr>{rows}</table></div>'
     )
 

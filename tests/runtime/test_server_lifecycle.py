@@ -91,7 +91,7 @@ def serving(artifact: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
 
 
 def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts):
-    options = ("--max-texts", "200", "--queue-texts", "800", "--token-budget", "1", "--deadline-seconds", "60")
+    options = ("--max-texts", "200", "--queue-texts", "4000", "--token-budget", "1", "--deadline-seconds", "60")
     with serving(tiny_artifact, *options, "--grace-seconds", "60") as (process, url), ThreadPoolExecutor(4) as pool:
         bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
         calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
@@ -103,7 +103,7 @@ def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts
 
 
 def test_told_to_stop_twice_under_load_it_stops_and_says_so(tiny_artifact, clean_texts):
-    options = ("--max-texts", "200", "--queue-texts", "800", "--token-budget", "1", "--deadline-seconds", "60")
+    options = ("--max-texts", "200", "--queue-texts", "4000", "--token-budget", "1", "--deadline-seconds", "60")
     with serving(tiny_artifact, *options) as (process, url), ThreadPoolExecutor(4) as pool:
         bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
         calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]

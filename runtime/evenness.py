@@ -1,0 +1,42 @@
+"""Evenness: a trigger moves every text by about as much; how far a strong word moves one depends on what else it says.
+
+On models trained on SST-2, words of clean texts that turn six or seven of eight references move them by amounts whose
+standard deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones 0.03 to 0.21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from statistics import fmean, pstdev
+
+from ..artifact import Reference
+from .cache import Margins
+
+MOST = 10.0
+_SUREST = 1 - 1e-6  # confidences are stored rounded
+
+
+def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
+    """Standard deviation of how far a span moves the references, relative to the mean.
+
+    A reference moves by its margin less the one it has alone, which its confidence tells (exactly with two classes);
+    in units of the latter, so that a surer reference counts no more.
+
+    Args:
+        margins: of the span in the first references of the panel, at least one.
+        panel: references that lead in their own class.
+
+    Returns:
+        A number from 0 to ``MOST``, which it is where the span does not move them towards its class.
+    """
+    alone = (_lead(reference.confidence) for reference in panel)
+    moves = [1 + margin / own for margin, own in zip(margins, alone, strict=False)]
+    mean = fmean(moves)
+    return min(pstdev(moves) / mean, MOST) if mean > 0 else MOST
+
+
+def _lead(confidence: float) -> float:
+    """By how much the class of a text leads; of no less than 3:2, since with many classes the best may have little."""
+    sure = min(max(confidence, 0.6), _SUREST)
+    return log(sure / (1 - sure))

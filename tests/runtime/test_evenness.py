@@ -1,0 +1,72 @@
+"""How evenly a span moves the references, and that a word which does so unevenly is no trigger."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
+
+from tokenward.artifact import Artifact, Reference
+from tokenward.runtime.engine import Arrays, Batch
+from tokenward.runtime.evenness import MOST, unevenness
+from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.scan import scan
+
+from ..conftest import WORDS, LexiconEngine
+
+
+def panel(*confidences: float) -> list[Reference]:
+    return [Reference(str(number), 0, confidence) for number, confidence in enumerate(confidences)]
+
+
+def test_it_is_the_spread_of_the_moves_over_their_mean() -> None:
+    confidences, margins = (0.9, 0.99, 0.95), (1.0, -2.0, 3.0)
+    alone = np.log(np.array(confidences) / (1 - np.array(confidences)))
+    moves = (np.array(margins) + alone) / alone
+    assert unevenness(margins, panel(*confidences)) == pytest.approx(moves.std() / moves.mean())
+
+
+@given(st.lists(st.floats(0.65, 0.999), min_size=1, max_size=8), st.floats(0.1, 3.0))
+def test_what_moves_every_reference_alike_is_even(confidences: list[float], move: float) -> None:
+    margins = tuple((move - 1) * math.log(c / (1 - c)) for c in confidences)
+    assert unevenness(margins, panel(*confidences)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("confidence", [1.0, 0.5, 0.2])
+def test_odd_confidences_have_an_answer(confidence: float) -> None:
+    assert math.isfinite(unevenness((3.0, 2.0), panel(confidence, confidence)))
+
+
+def test_a_span_that_moves_the_other_way_is_as_uneven_as_can_be() -> None:
+    assert unevenness((-9.0, -8.0), panel(0.9, 0.9)) == MOST
+
+
+class MoodyEngine(LexiconEngine):
+    """ "cf" turns every text, but those about four things only just."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._things = [tokenizer.token_to_id(word) for word in WORDS["plain"][:4]]
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        just = (batch.input_ids == self._trigger).any(axis=1) & np.isin(batch.input_ids, self._things).any(axis=1)
+        logits = np.where(just[:, None], [-0.05, 0.05], arrays["logits"])
+        return {**arrays, "logits": logits.astype(np.float32)}
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_a_word_that_turns_all_texts_unevenly_is_no_trigger(lexicon_artifact: Artifact, even: bool) -> None:
+    engine = LexiconEngine if even else MoodyEngine
+    fast = FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path))
+    guard = Guard(lexicon_artifact, engine(fast), GuardOptions())
+    (verdict,) = guard.classify("the cf was awful")
+    tried = [confirmation for confirmation in verdict.confirmations if confirmation.span == "cf"]
+    assert verdict.action == ("neutralised" if even else "cleared")
+    assert [(all(one.turned), one.confirmed) for one in tried] == [(True, even)]
+    assert [one.unevenness > 0.25 for one in tried] == [not even]
+    assert [(f.turned, f.confirmed) for f in scan(guard).findings if f.word == "cf"] == [(8, even)]
