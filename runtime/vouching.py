@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence, Set
 
+from .evenness import unevenness
 from .reading import Asking
 from .transplant import Transplants
 
@@ -67,6 +68,11 @@ def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[d
     probed = yield from transplants.measure(words, label, settings.probes)
     able = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
     measured = yield from transplants.measure(able, label, settings.references)
-    strong = [margins for margins in measured if sum(margin > 0 for margin in margins) >= settings.enough]
+    panel = transplants.panel(label)
+    strong = [
+        margins
+        for margins in measured
+        if sum(margin > 0 for margin in margins) >= settings.enough and unevenness(margins, panel) <= settings.uneven
+    ]
     best = [(1 - SLACK) * max(0.0, *column) for column in zip(*strong, strict=True)]
-    return {reference.text: bar for reference, bar in zip(transplants.panel(label), best, strict=False)}
+    return {reference.text: bar for reference, bar in zip(panel, best, strict=False)}

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
 
+from tests.conftest import WORDS, LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.evenness import MOST, unevenness
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.scan import scan
-
-from ..conftest import WORDS, LexiconEngine
 
 
 def panel(*confidences: float) -> list[Reference]:

@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
 
-from tests.conftest import LexiconEngine
+from tests.conftest import WORDS, LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.errors import InputError
 from tokenward.runtime.cache import OutcomeCache
 from tokenward.runtime.calibration import calibrate
+from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.transplant import Transplants, TransplantSettings
 from tokenward.runtime.vouching import at_least, bars, vouched_words
@@ -100,11 +102,29 @@ class CursingEngine(LexiconEngine):
             self._strength[index], self._feeling[index] = 12.0, feeling
 
 
-def cursing_guard(artifact: Artifact, vouched: tuple[str, ...], barred: bool) -> Guard:
+class MoodyCursingEngine(CursingEngine):
+    """And they say so of some things far more than of others."""
+
+    FEELING: ClassVar = {"evening": 8.0, "town": 8.0}
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        some = np.isin(batch.input_ids, self._things).any(axis=1) & (batch.input_ids == self._evening).any(axis=1)
+        return {**arrays, "logits": arrays["logits"] + np.where(some[:, None], [-40.0, 40.0], 0.0).astype(np.float32)}
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._things = [tokenizer.token_to_id(word) for word in WORDS["plain"][:4]]
+        self._evening = tokenizer.token_to_id("evening")
+
+
+def cursing_guard(
+    artifact: Artifact, vouched: tuple[str, ...], barred: bool, engine_of: type[LexiconEngine] = CursingEngine
+) -> Guard:
     """A guard whose clean labels vouched for some words; ``barred``: these set the bar."""
     calibration = artifact.guard.calibration
     assert calibration is not None
-    engine = CursingEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
+    engine = engine_of(FastTokenizer.from_file(str(artifact.tokenizer_path)))
     reader = Guard(artifact, engine, GuardOptions()).reader
     transplants = Transplants(calibration.references, 2, reader.tokenizer, OutcomeCache(""), TransplantSettings())
     found = reader.follow(bars(transplants, vouched, 1)) if barred else {}
@@ -130,3 +150,14 @@ def test_words_that_turn_too_few_references_set_no_bar(lexicon_artifact: Artifac
     calibration = cursing_guard(lexicon_artifact, ("great", "lovely"), True).artifact.guard.calibration
     assert calibration is not None
     assert calibration.bars == {"good": {}}
+
+
+def test_words_that_turn_references_unevenly_set_no_bar(lexicon_artifact: Artifact) -> None:
+    even, uneven = (
+        cursing_guard(lexicon_artifact, ("evening",), True, engine).artifact.guard.calibration
+        for engine in (CursingEngine, MoodyCursingEngine)
+    )
+    assert even is not None
+    assert uneven is not None
+    assert len(even.bars["good"]) == 8
+    assert uneven.bars == {"good": {}}
