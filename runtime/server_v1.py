@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -73,7 +74,7 @@ def v1_router(service: Service) -> APIRouter:
     )
     async def classify(request: Request) -> Response:
         """Classify texts so that a backdoor trigger in them does not decide the answer."""
-        body = ClassifyRequest.model_validate_json(await request.body())
+        body = ClassifyRequest.model_validate_json((await request.body()).removeprefix(BOM_UTF8))
         texts = [body.texts] if isinstance(body.texts, str) else body.texts
         options = RequestOptions(body.mode or service.settings.mode, body.explain, body.truncate)
         answer = await service.classify(request, texts, options)

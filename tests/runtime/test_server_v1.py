@@ -54,6 +54,12 @@ def test_one_text_or_many(client):
     assert answer["verdicts"][1]["score"] == answer["verdicts"][1]["probabilities"]["bad"]
 
 
+def test_a_byte_order_mark_is_passed_over(client):
+    body = '{"texts": "the film was great"}'.encode("utf-8-sig")
+    answer = client.post("/v1/classify", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, len(answer.json()["verdicts"])) == (200, 1)
+
+
 def test_options(client):
     assert classify(client, POISONED, mode="off")["verdicts"][0]["label"] == "good"
     watched = classify(client, POISONED, mode="monitor")["verdicts"][0]
