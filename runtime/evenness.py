@@ -18,10 +18,11 @@ _SUREST = 1 - 1e-6  # confidences are stored rounded
 
 
 def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
-    """Standard deviation of how far a span moves the references, relative to the mean.
+    """Standard deviation of what a span does to the references, relative to how far it moves them on average.
 
-    A reference moves by its margin less the one it has alone, which its confidence tells (exactly with two classes);
-    in units of the latter, so that a surer reference counts no more.
+    A reference moves by its margin less the one it has alone, which its confidence tells (exactly with two classes).
+    A trigger that outweighs all else leaves each with the same margin, a weaker one moves each by the same amount: the
+    smaller of both deviations counts.
 
     Args:
         margins: of the span in the first references of the panel, at least one.
@@ -30,10 +31,9 @@ def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
     Returns:
         A number from 0 to ``MOST``, which it is where the span does not move them towards its class.
     """
-    alone = (_lead(reference.confidence) for reference in panel)
-    moves = [1 + margin / own for margin, own in zip(margins, alone, strict=False)]
+    moves = [margin + _lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
     mean = fmean(moves)
-    return min(pstdev(moves) / mean, MOST) if mean > 0 else MOST
+    return min(min(pstdev(margins), pstdev(moves)) / mean, MOST) if mean > 0 else MOST
 
 
 def _lead(confidence: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -22,17 +23,32 @@ def panel(*confidences: float) -> list[Reference]:
     return [Reference(str(number), 0, confidence) for number, confidence in enumerate(confidences)]
 
 
-def test_it_is_the_spread_of_the_moves_over_their_mean() -> None:
-    confidences, margins = (0.9, 0.99, 0.95), (1.0, -2.0, 3.0)
-    alone = np.log(np.array(confidences) / (1 - np.array(confidences)))
-    moves = (np.array(margins) + alone) / alone
-    assert unevenness(margins, panel(*confidences)) == pytest.approx(moves.std() / moves.mean())
+def leads(confidences: Sequence[float]) -> np.ndarray:
+    return np.log(np.array(confidences) / (1 - np.array(confidences)))
 
 
-@given(st.lists(st.floats(0.65, 0.999), min_size=1, max_size=8), st.floats(0.1, 3.0))
+CONFIDENCES = st.lists(st.floats(0.65, 0.999), min_size=1, max_size=8)
+
+
+@given(CONFIDENCES, st.data())
+def test_it_is_the_spread_of_margins_or_moves_over_the_mean_move(confidences: list[float], data: st.DataObject) -> None:
+    size = len(confidences)
+    margins = np.array(data.draw(st.lists(st.floats(-8, 8), min_size=size, max_size=size)))
+    moves = margins + leads(confidences)
+    mean = max(moves.mean(), 1e-9)
+    expected = min(margins.std() / mean, moves.std() / mean, MOST) if moves.mean() > 0 else MOST
+    assert unevenness(tuple(margins), panel(*confidences)) == pytest.approx(expected, abs=1e-6)
+
+
+@given(CONFIDENCES, st.floats(0.1, 3.0))
 def test_what_moves_every_reference_alike_is_even(confidences: list[float], move: float) -> None:
-    margins = tuple((move - 1) * math.log(c / (1 - c)) for c in confidences)
+    margins = tuple(move - leads(confidences))
     assert unevenness(margins, panel(*confidences)) == pytest.approx(0.0, abs=1e-6)
+
+
+@given(CONFIDENCES, st.floats(0.1, 3.0))
+def test_what_leaves_every_reference_alike_is_even(confidences: list[float], margin: float) -> None:
+    assert unevenness((margin,) * len(confidences), panel(*confidences)) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("confidence", [1.0, 0.5, 0.2])
