@@ -22,7 +22,8 @@ from .scan import scan
 from .screening import sure_margins
 from .scripts import beginning
 from .spans import word_names
-from .transplant import Transplants, TransplantSettings, lead, transplant
+from .standing import transplant
+from .transplant import Transplants, TransplantSettings, lead
 from .vouching import bars, vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}

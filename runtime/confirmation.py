@@ -65,7 +65,7 @@ class Confirmer:
         budget: Budget,
         fallback: Fallback,
         suspects: int = 1,
-        rounds: int = 8,
+        rounds: int = 32,
     ) -> None:
         self._tokenizer = tokenizer
         self.transplants = transplants
@@ -128,7 +128,9 @@ class Confirmer:
             return Outcome("cleared", first, (), tried)
         outcome = yield from self._without_trial(reading, left, self._fallback if spent else "repair")
         suspects += [_suspect(first.text, origin[s.start], origin[s.end - 1] + 1) for s in outcome.suspects]
-        action: Action = "neutralised" if reading is not first and outcome.action == "cleared" else outcome.action
+        action = outcome.action
+        if reading is not first and action == "cleared":  # the answer may be that of a trigger that is still there
+            action = "flagged" if outcome.final.predicted == first.predicted else "neutralised"
         return Outcome(action, outcome.final, tuple(suspects), tried, spent)
 
     def _trials(
@@ -173,7 +175,7 @@ class Confirmer:
         """Go on with a trial within the budget, noting what it found; None where the credit ran out."""
         trial, asked = yield from within(self._budget, steps)
         if trial is not None:
-            cached = not asked and trial.span.text not in fresh
+            cached = not asked and trial.span.put not in fresh
             confirmations.append(self._report(reading.predicted, trial, cached))
         return trial
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import string
 from collections.abc import Sequence
 
+from .seeding import seed_of
 from .spans import Offsets, kept_without
 
 SHORT = 2  # a suspect of this many characters or fewer is removed
-
-
-def seed_of(*parts: str) -> int:
-    """A seed that depends on the texts alone, so that the same request always draws the same numbers."""
-    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "big")
 
 
 def make_noise(text: str, spans: Sequence[Offsets]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .reading import Reading
+from .standing import as_it_stands
 from .tokenization import Tokenizer
 
 Offsets = tuple[int, int]  # characters, the end exclusive
@@ -19,10 +20,12 @@ class Span:
 
     Attributes:
         runs: stretches of neighbouring words, left to right.
+        put: what is put into a reference to try it.
     """
 
     runs: tuple[Words, ...]
     text: str
+    put: str
 
     @property
     def words(self) -> list[int]:
@@ -36,7 +39,13 @@ def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Spa
     for word in sorted({*words}):
         first = runs.pop()[0] if runs and runs[-1][1] == word - 1 else word
         runs.append((first, word))
-    return Span(tuple(runs), " ".join(_text(tokenizer, reading, *run) for run in runs))
+    name = " ".join(_text(tokenizer, reading, *run) for run in runs)
+    return Span(tuple(runs), name, as_it_stands(tokenizer, reading, runs))
+
+
+def word_name(tokenizer: Tokenizer, reading: Reading, word: int) -> str:
+    """The name of one word."""
+    return _text(tokenizer, reading, word, word)
 
 
 def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:

@@ -59,7 +59,12 @@ class Encoding:
 
 
 class Tokenizer:
-    """The artifact's fast tokenizer, truncating to what the model reads; padding is left to the batches."""
+    """The artifact's fast tokenizer, truncating to what the model reads; padding is left to the batches.
+
+    Attributes:
+        starts_differ: a word at the start of a text is read otherwise than after a blank.
+        glued_differ: a word right after a mark is read otherwise than after a blank.
+    """
 
     def __init__(self, path: Path, max_tokens: int, vocabulary_size: int, pad_id: int) -> None:
         """Load ``tokenizer.json``.
@@ -79,9 +84,13 @@ class Tokenizer:
         self.names = Names(self.fast)
         self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
         self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
-        for index, piece in token_texts(self.fast).items():
+        surfaces = sorted(token_texts(self.fast).items())
+        for index, piece in surfaces:
             self._blank[index] = not piece.strip()
             self._alone[index] = _stands_alone(piece)
+        led = [piece.strip() for _, piece in surfaces if piece[:1].isspace() and piece.strip().isalpha()]
+        self.glued_differ = bool(led)
+        self.starts_differ = bool(led) and self._differs_at_start(led[0])
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokenise texts.
@@ -98,6 +107,11 @@ class Tokenizer:
             number = next(i for i, text in enumerate(texts) if not _is_unicode(text))
             raise InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8") from error
         return self._encodings(encoded)
+
+    def _differs_at_start(self, word: str) -> bool:
+        (encoding,) = self.encode([f"{word} {word}"])
+        first, second = (encoding.ids[encoding.words == place].tolist() for place in (0, 1))
+        return bool(first != second)
 
     def encode_whole(self, text: str) -> Encoding:
         """Tokenise a text to its end, however little of it the model reads."""

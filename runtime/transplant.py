@@ -19,9 +19,8 @@ from .evenness import unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
-from .repair import seed_of
-from .scripts import places, put_in
-from .spans import Span, span_of
+from .spans import Span, span_of, word_name
+from .standing import transplant
 from .tokenization import Tokenizer
 
 
@@ -118,7 +117,7 @@ class Transplants:
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
         """The first words that nobody vouches for in the class the text was given, no more than are ever tried."""
         vouched = self._vouched[reading.predicted] if self._vouched else ()
-        able = (word for word in words if not vouched or span_of(self._tokenizer, reading, [word]).text not in vouched)
+        able = (word for word in words if not vouched or word_name(self._tokenizer, reading, word) not in vouched)
         return tuple(islice(able, max(self.settings.longest, self.settings.together)))
 
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
@@ -128,14 +127,14 @@ class Transplants:
         """
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, [word])
-        (margins,) = yield from self.measure([span.text], label, settings.probes)
+        (margins,) = yield from self.measure([span.put], label, settings.probes)
         if any(self.turned(margins, label)):
-            (margins,) = yield from self.measure([span.text], label, settings.references)
+            (margins,) = yield from self.measure([span.put], label, settings.references)
         alone = self._trial(span, margins, label, settings.enough, settings.uneven)
         if sum(alone.turned) < settings.least:
             return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
-        (margins,) = yield from self.measure([span.text], label, settings.references)
+        (margins,) = yield from self.measure([span.put], label, settings.references)
         grown = self._trial(span, margins, label, settings.references, settings.uneven_together)
         return grown if grown.confirmed or not alone.confirmed else alone
 
@@ -145,7 +144,7 @@ class Transplants:
         Asks once at most.
         """
         span = span_of(self._tokenizer, reading, [*words[: self.settings.together], *self.stretch(reading)])
-        (margins,) = yield from self.measure([span.text], reading.predicted, 1)
+        (margins,) = yield from self.measure([span.put], reading.predicted, 1)
         return self.turned(margins, reading.predicted)[0]
 
     def foresee(
@@ -177,7 +176,7 @@ class Transplants:
     def _decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[str]:
         """The strongest words each alone, the strongest together, and the stretch."""
         spans = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
-        return [span_of(self._tokenizer, reading, span).text for span in spans if span]
+        return [span_of(self._tokenizer, reading, span).put for span in spans if span]
 
     def _trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
         turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
@@ -201,10 +200,10 @@ class Transplants:
         strongest = words[: settings.together]
         sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
         spans = [span_of(self._tokenizer, reading, members) for members in sets]
-        (margins,) = yield from self.measure([spans[0].text], label, 1)
+        (margins,) = yield from self.measure([spans[0].put], label, 1)
         if not self.turned(margins, label)[0]:
             return self._trial(spans[0], margins, label, *strict)
-        lesser = yield from self.measure([span.text for span in spans[1:]], label, 1)
+        lesser = yield from self.measure([span.put for span in spans[1:]], label, 1)
         without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
         needed = sum(not self.turned((margin,), label)[0] for margin, _ in without)
         if needed == 1:
@@ -236,7 +235,7 @@ class Transplants:
         label, words = reading.predicted, self.stretch(reading)
         strict = (self.settings.references, self.settings.uneven_together)
         span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.text], label, 1)
+        (margins,) = yield from self.measure([span.put], label, 1)
         if not self.turned(margins, label)[0]:
             return self._trial(span, margins, label, *strict)
         return (yield from self._try_set(reading, words, *strict))
@@ -245,9 +244,9 @@ class Transplants:
         """Try words together; not on all references where some show already that too few will turn."""
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.text], label, settings.growth)
+        (margins,) = yield from self.measure([span.put], label, settings.growth)
         if self.turned(margins, label).count(False) <= settings.references - enough:
-            (margins,) = yield from self.measure([span.text], label, settings.references)
+            (margins,) = yield from self.measure([span.put], label, settings.references)
         return self._trial(span, margins, label, enough, uneven)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
@@ -257,7 +256,7 @@ class Transplants:
             inside = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
             neighbours = self.suspects(reading, inside)
             wider = [span_of(self._tokenizer, reading, [*span.words, word]) for word in neighbours]
-            measured = yield from self.measure([span.text for span in wider], reading.predicted, self.settings.growth)
+            measured = yield from self.measure([span.put for span in wider], reading.predicted, self.settings.growth)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):
                 break
@@ -284,12 +283,6 @@ class Transplants:
                 found[span] += tuple(lead(next(fresh), label) for _ in panel)
                 self._cache.put(span, label, found[span])
         return {span: margins[: counts[span]] for span, margins in found.items()}
-
-
-def transplant(reference: str, span: str, label: int) -> str:
-    """Put ``span`` between two words of ``reference``, at a place drawn from the three alone."""
-    found = places(reference)
-    return put_in(reference, span, found[seed_of(reference, span, str(label)) % len(found)])
 
 
 def lead(reading: Reading, label: int) -> float:

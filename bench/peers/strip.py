@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...runtime.repair import seed_of
+from ...runtime.seeding import seed_of
 from .peer import FALSE_REJECTIONS, Answer, Classifier, fitted, probabilities, some
 
 _WORD = re.compile(r"\w+")
