@@ -117,12 +117,19 @@ def class_names(config: dict[str, Any], classes: int, wanted: Sequence[str] | No
     """Class names in the order of the logits: those ``wanted``, else the model's own.
 
     Raises:
-        InputError: their number is not that of the logits, or two are equal.
+        InputError: their number is not that of the logits, or they are numbered otherwise, not printable or equal.
     """
     own = config.get("id2label") or {}
+    if own and not wanted and {str(key) for key in own} != {str(i) for i in range(classes)}:
+        raise InputError(
+            f"id2label in config.json numbers classes {', '.join(map(str, own))}, expected 0 to {classes - 1}: "
+            "give their names with --labels"
+        )
     names = tuple(wanted or (str(own.get(str(i), own.get(i, f"LABEL_{i}"))) for i in range(classes)))
     if len(names) != classes:
         raise InputError(f"{len(names)} labels for a model with {classes} classes: name each class once")
+    if not all(name.strip() and name.isprintable() for name in names):
+        raise InputError("a class name is empty or has control characters: give printable ones with --labels")
     if len(set(names)) < classes:
         raise InputError("two classes have one name: give each its own with --labels")
     return names

@@ -250,10 +250,20 @@ def _pooling(path: list[ir.Node]) -> tuple[Pooling, ir.Node | None]:
         position = constant(node.inputs[1])
         if position is None:
             return "last", node
-        if position.size == 1 and int(position.item()) == 0:
+        if position.size == 1 and int(position.item()) == 0 and _reads_one(node):
             return "class", node
-        raise ExportError(f"node '{node.name}' reads a fixed position other than the first, which padding would move")
+        raise ExportError(
+            f"node '{node.name}' reads fixed positions other than the first alone: such heads are not supported"
+        )
     return ("last" if node.op_type in ("GatherND", "GatherElements") else "mean"), node
+
+
+def _reads_one(node: ir.Node) -> bool:
+    """Whether no axis of the output runs over several tokens where one of the input runs over all."""
+    before, after = dims(node.inputs[0]) or (), dims(node.outputs[0]) or ()
+    return node.op_type == "Gather" or all(
+        size == 1 for axis, size in zip(before, after, strict=True) if axis == SEQUENCE
+    )
 
 
 def _frontier(path: list[ir.Node]) -> Iterator[ir.Node]:

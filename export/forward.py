@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,30 @@ def load_source(model_dir: Path) -> SourceModel:
         raise InputError(
             f"'{model_dir}' has no weights for {missing[0]} ({len(missing)} missing): expected a trained classifier"
         )
+    _check_unused(module, report["unexpected_keys"], model_dir)
     module.eval()
     config = module.config
     kind = config.problem_type
     if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
         raise InputError(f"'{model_dir}' gives {kind or 'one number'}, expected one label out of several classes")
     return SourceModel(module, config.model_type, config.num_labels, *_limits(module, model_dir))
+
+
+def _check_unused(module: Any, names: Sequence[str], model_dir: Path) -> None:
+    """Refuse weights that would be left out of a layer or of the head: the folder is then of another model.
+
+    Others, such as those of an earlier task's head, are no part of a classifier.
+    """
+    own = [name for name, _ in module.named_parameters()]
+    heads = {name.partition(".")[0] for name in own} - {module.base_model_prefix}
+    patterns = {re.sub(r"\.\d+\.", ".*.", name) for name in own}
+    for name in sorted(names):
+        layer = re.sub(r"\.\d+\.", ".*.", name)
+        if name.partition(".")[0] in heads or (layer != name and layer in patterns):
+            raise InputError(
+                f"'{model_dir}' holds {name}, which a {module.config.model_type} classifier of its config.json has no "
+                "place for: config.json is not that of these weights"
+            )
 
 
 def _limits(module: Any, model_dir: Path) -> tuple[int, int]:
@@ -184,7 +203,15 @@ def _check_folder(model_dir: Path) -> None:
                 "trust them, with model.save_pretrained(folder, safe_serialization=True)"
             )
         raise InputError(f"no weights in '{model_dir}': expected model.safetensors")
+    if (model_dir / "adapter_config.json").is_file():
+        raise InputError(f"'{model_dir}' holds an adapter beside its weights: merge it into them first")
     config = read_config(model_dir)
+    code = config.get("auto_map")
+    if isinstance(code, dict) and "AutoModelForSequenceClassification" in code:
+        raise InputError(
+            f"'{model_dir}' is a classifier with code of its own (auto_map in config.json), which is never run: export "
+            "it to ONNX where you trust it, and give that file"
+        )
     stated = config.get("architectures")
     names = [str(name) for name in stated if name] if isinstance(stated, list) else []
     if not any(name.endswith("ForSequenceClassification") for name in names):

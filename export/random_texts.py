@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+_SHORTEST = 3  # tokens of a text of one word between two special ones: some heads read no fewer
+
+
 @dataclass(frozen=True)
 class RandomTexts:
     """What random texts are made of.
@@ -31,7 +34,7 @@ class RandomTexts:
         rng = np.random.default_rng(0)
         for batch, sequence in shapes:
             sequence = min(sequence, self.max_tokens)
-            lengths = rng.integers(1, sequence + 1, batch)
+            lengths = rng.integers(min(_SHORTEST, sequence), sequence + 1, batch)
             lengths[0] = sequence
             mask = (np.arange(sequence) < lengths[:, None]).astype(np.int64)
             ids = rng.integers(0, vocabulary, (batch, sequence))

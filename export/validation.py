@@ -24,6 +24,7 @@ from .random_texts import RandomTexts
 from .session import run_graph, serving_session
 
 _LONGEST = 2048
+_UNITY = 1e-3  # that probabilities may be off it together, where they are clamped
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -41,22 +42,36 @@ def validate(path: Path, truth: GroundTruth, plan: Plan, pooling: Pooling, texts
         ExportError: an output is not finite or is off by more than the tolerance, the graph fails to run, or the gate
             or padding changes what it says; the message says which and where.
     """
-    session = serving_session(path)
+    try:
+        session = serving_session(path)
+    except Exception as error:  # the library's errors share no base class
+        raise ExportError(f"onnxruntime cannot load the guarded graph: {first_line(error)}") from error
     worst: dict[str, float] = {}
+    probable = True
     for feed in texts.batches(*truth.shapes):
         try:
             got = run_graph(session, feed)
         except Exception as error:  # the library's errors share no base class
             raise ExportError(f"the guarded graph fails at {_shape(feed)}: {first_line(error)}") from error
         measured = truth(feed)
+        probable = probable and _are_probabilities(measured.logits)
         expected = expected_outputs(measured, feed, plan, pooling, texts.table)
         errors = _errors(got, expected, feed, texts.table, truth.tolerance, measured.noise)
         worst |= {name: max(worst.get(name, 0.0), value) for name, value in errors.items()}
+    if probable:
+        raise ExportError(
+            "the model's answers are from 0 to 1 and sum to 1 for every text: these are probabilities and no logits; "
+            "name the output before them with --logits, or export the model without its last step"
+        )
     _try_longest(session, texts)
     check_padding(session, texts)
     if plan.gated:
         check_gate(session, plan, texts, TOLERANCE)
     return worst
+
+
+def _are_probabilities(logits: NDArray[Any]) -> bool:
+    return bool((logits >= 0).all() and (np.abs(logits.sum(axis=1) - 1) < _UNITY).all())
 
 
 def _errors(

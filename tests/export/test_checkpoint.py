@@ -57,6 +57,10 @@ def test_class_names_come_from_the_model_or_the_user() -> None:
     assert class_names(config, 2, ("bad", "good")) == ("bad", "good")
     with pytest.raises(InputError, match="3 labels for a model with 2 classes"):
         class_names(config, 2, ("a", "b", "c"))
+    with pytest.raises(InputError, match="numbers classes 1, 2, expected 0 to 1"):
+        class_names({"id2label": {"1": "a", "2": "b"}}, 2, None)
+    with pytest.raises(InputError, match="empty or has control characters"):
+        class_names({"id2label": {"0": "two\nlines", "1": "b"}}, 2, None)
     with pytest.raises(InputError, match="two classes have one name"):
         class_names(config, 2, ("a", "a"))
 

@@ -133,7 +133,20 @@ def test_a_fixed_position_other_than_the_first_is_refused(tiny) -> None:
     position = ir.Value(name="third", const_value=ir.tensor(np.array(2), name="third"))
     graph.register_initializer(position)
     pooled.replace_input_with(1, position)
-    with pytest.raises(ExportError, match="fixed position other than the first"):
+    with pytest.raises(ExportError, match="fixed positions other than the first alone"):
+        discover(graph)
+
+
+def test_several_first_positions_are_refused(tiny) -> None:
+    graph = tiny("bert").graph().graph
+    pooled = discover(graph).pooled
+    op = Emitter(graph, prefix="head")
+    two = op.Slice(pooled.inputs[0], [0], [2], [1])
+    two.value.shape = ir.Shape(["batch", 2, 32])
+    first = op.Squeeze(op.Slice(two, [0], [1], [1]), [1]).value
+    pooled.outputs[0].replace_all_uses_with(first)
+    graph.sort()
+    with pytest.raises(ExportError, match="fixed positions other than the first alone"):
         discover(graph)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -185,3 +186,26 @@ def test_half_precision_checkpoints_are_traced_in_single(tiny, tmp_path: Path) -
         tiny("bert").folder, dtype=torch.bfloat16
     ).save_pretrained(folder)
     assert next(load_source(folder).module.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("extra", ["bert.encoder.layer.7.output.dense.bias", "classifier.dense.weight"])
+def test_refuses_weights_that_have_no_place(tiny, tmp_path: Path, extra: str) -> None:
+    """A deeper model, or another head: it would be exported as something else."""
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    spare = weights["classifier.bias"].clone()
+    save_file({**weights, "cls.predictions.bias": spare}, folder / "model.safetensors", metadata={"format": "pt"})
+    load_source(folder)  # of an earlier task's head
+    save_file({**weights, extra: spare}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"holds {re.escape(extra)}, which a bert classifier"):
+        load_source(folder)
+
+
+def test_refuses_adapters_and_classifiers_with_code(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    change_config(folder, auto_map={"AutoModelForSequenceClassification": "mine.Mine"})
+    with pytest.raises(InputError, match="code of its own"):
+        load_source(folder)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="adapter beside its weights"):
+        load_source(folder)

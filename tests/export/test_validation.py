@@ -9,6 +9,7 @@ import pytest
 from tokenward.errors import ExportError
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
+from tokenward.export.emitter import Emitter
 from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.random_texts import RandomTexts
@@ -102,6 +103,34 @@ def test_a_gradient_below_what_differences_show_is_not_among_the_errors(tiny, ta
 def test_a_maximum_that_the_positions_do_not_reach_fails(tiny, table, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="the graph fails on 80 tokens: say with --max-tokens"):
         check(guarded(tiny, table), tiny, table, tmp_path, max_tokens=80)
+
+
+def test_probabilities_are_no_logits(tiny, table, tmp_path: Path) -> None:
+    """However they were made: averaged, clamped, of a sigmoid."""
+    plain, model = smoothed(tiny("bert").graph()), smoothed(tiny("bert").graph())
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    guard_graph(model, discover(model.graph), chosen, table)
+    ir.save(model, tmp_path / "graph.onnx")
+    truth = DifferencesTruth(plain, discover(plain.graph), 0, tmp_path)
+    with pytest.raises(ExportError, match="these are probabilities and no logits"):
+        validate(tmp_path / "graph.onnx", truth, chosen, "class", RandomTexts(table, 0, 64))
+
+
+def smoothed(model: ir.Model) -> ir.Model:
+    """Let it end in probabilities none of which is near 0."""
+    logits, op = model.graph.outputs[0], Emitter(model.graph, prefix="end")
+    answer = (op.Softmax(logits, axis=-1) * 0.9 + 0.1 / 3).value
+    answer.name, answer.shape = "answer", logits.shape
+    model.graph.outputs[:] = [answer]
+    return model
+
+
+def test_a_graph_that_cannot_be_loaded_is_one_line(tiny, table, tmp_path: Path) -> None:
+    (tmp_path / "graph.onnx").write_bytes(b"nothing")
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    truth = AutogradTruth(tiny("bert").source, 0)
+    with pytest.raises(ExportError, match="onnxruntime cannot load the guarded graph"):
+        validate(tmp_path / "graph.onnx", truth, chosen, "class", RandomTexts(table, 0, 64))
 
 
 def test_class_attention_of_each_pooling() -> None:
