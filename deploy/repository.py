@@ -12,7 +12,7 @@ from ..artifact import Artifact, load_artifact
 from ..errors import InputError
 from ..runtime.judge import calibrated
 from .config import LABELS_FILE, graph_config, guard_config, warmup_files, write_config
-from .settings import TritonSettings
+from .settings import TritonSettings, check_labels
 from .sources import needed_modules
 
 VERSION = "1"
@@ -72,6 +72,7 @@ def write_repository(artifact_dir: str | Path, repository: str | Path, settings:
 
 def _relabelled(artifact: Artifact, settings: TritonSettings) -> Artifact:
     if settings.labels is None:
+        check_labels(artifact.labels)
         return artifact
     if len(settings.labels) != len(artifact.labels):
         own = ", ".join(artifact.labels)

@@ -66,7 +66,7 @@ class TritonSettings:
         if self.self_contained and self.gpus:
             raise InputError("a self-contained model runs on CPU: leave --gpu out, or use the onnxruntime backend")
         if self.labels is not None:
-            _check_labels(self.labels)
+            check_labels(self.labels)
 
     @property
     def graph_name(self) -> str:
@@ -86,7 +86,12 @@ _RANGES = (
 )
 
 
-def _check_labels(labels: tuple[str, ...]) -> None:
+def check_labels(labels: tuple[str, ...]) -> None:
+    """Refuse names that a server cannot have; it writes them one a line.
+
+    Raises:
+        InputError: a name is empty, not printable or given twice.
+    """
     for label in labels:
         if not label.strip() or not label.isprintable():
             raise InputError(f"label {label!r:.60} is empty or has control characters: give printable names")

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 from ..errors import EngineError, InputError, TokenwardError
+from ..listing import listed
 from .batches import pad
 from .batching_options import BatchingOptions as BatchingOptions  # offered from here, too
 from .calls import Answer, Call, Case, Move, encode_calls
@@ -122,7 +123,7 @@ class AsyncGuard:
         """
         if self._loop is not asyncio.get_running_loop():
             raise InputError("this guard serves the event loop that entered it: use 'async with AsyncGuard(...)' there")
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = listed(texts)
         judge = self.guard.judge_for(mode)
         if self._closing:
             raise ClosingError("the server is shutting down: send the request to another one")

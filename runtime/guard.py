@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args
 
 from ..artifact import Artifact, GateFit, load_artifact
 from ..errors import ArtifactError, InputError
+from ..listing import listed
 from .budget import Budget
 from .cache import OutcomeCache
 from .confirmation import Confirmer, Fallback
@@ -64,10 +66,13 @@ class GuardOptions:
         """
         if self.fallback not in get_args(Fallback):
             raise InputError(f"fallback {self.fallback!r:.60} is unknown: choose from {', '.join(get_args(Fallback))}")
-        for name in ("suspects", "budget_share", "budget_burst", "cache_capacity", "threads", "token_budget"):
+        for name in ("suspects", "budget_burst", "cache_capacity", "threads", "token_budget", "budget_share"):
             value, least = getattr(self, name), int(name in ("suspects", "token_budget"))
-            if not least <= value < math.inf:
-                raise InputError(f"{name} is {value}: give a number of at least {least}")
+            kind = Real if name == "budget_share" else Integral
+            if not isinstance(value, kind) or not least <= value < math.inf:
+                raise InputError(f"{name} is {value!r:.60}: give a number of at least {least}, whole but for shares")
+        if isinstance(self.gates, str) or not isinstance(self.transplants, TransplantSettings):
+            raise InputError("gates are a tuple of names, transplants a TransplantSettings")
 
 
 class Guard:
@@ -112,7 +117,7 @@ class Guard:
             EngineError: the model failed.
             ArtifactError: the artifact is not calibrated and the mode is not ``off``.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = listed(texts)
         judge = self.judge_for(mode)
         readings = self.reader.read(texts, judge.gate_value(mode, explain))
         if not truncate:
@@ -123,11 +128,17 @@ class Guard:
             verdicts += drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
         return verdicts
 
-    def __call__(self, texts: str | Sequence[str], mode: Mode = "enforce") -> list[dict[str, Any]]:
+    def __call__(self, texts: str | Sequence[str] | Mapping[str, str], mode: Mode = "enforce") -> list[dict[str, Any]]:
         """Answer as a transformers text-classification pipeline does: label and score for each text.
+
+        A text may be given as ``{"text": ...}``, as pipelines take it.
 
         An answer that is marked or to be refused (see :attr:`GuardOptions.fallback`) says so under ``action``.
         """
+        if isinstance(texts, Mapping):
+            if set(texts) != {"text"}:
+                raise InputError(f"a mapping with {', '.join(map(str, texts))}: expected text alone, no pairs")
+            texts = texts["text"]
         marked = {"flagged", "blocked"}
         return [
             {"label": v.label, "score": v.score, **({"action": v.action} if v.action in marked else {})}
@@ -182,6 +193,8 @@ def load(
         MissingExtraError: the engine's package is not installed.
     """
     options = options or GuardOptions()
+    if not isinstance(options, GuardOptions) or not isinstance(path, (str, Path)):
+        raise InputError("load takes the path of an artifact, as a string or Path, and options as GuardOptions")
     artifact = load_artifact(path)
     opened = open_engine(engine, artifact, options.threads, None if checkpoint is None else Path(checkpoint))
     return Guard(artifact, opened, options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import EngineError, InputError, TokenwardError, require
+from .listing import listed
 from .records import from_json
 from .runtime.verdict import Mode, Verdict
 
@@ -39,8 +41,10 @@ class _Client:
     def __init__(self, url: str, model: str, wire: Wire = "grpc", deadline: float = 30.0, batch: int = 32) -> None:
         if wire not in ("grpc", "http"):
             raise InputError(f"protocol {wire!r:.60} is unknown: choose grpc or http")
-        if deadline <= 0 or batch < 1:
-            raise InputError(f"deadline {deadline:g} and batch {batch}: both must be above 0")
+        if not 0 < deadline < math.inf or batch < 1:
+            raise InputError(f"deadline {deadline:g} and batch {batch}: both must be above 0, and finite")
+        if "://" in url:
+            raise InputError(f"url {url!r:.80}: give host and port alone, such as localhost:8001")
         self._url, self._model, self._wire, self._deadline, self._batch = url, model, wire, deadline, batch
         self._known = False
         self._types = require(f"tritonclient.{wire}", "triton")
@@ -115,7 +119,7 @@ class TritonGuardClient(_Client):
             EngineError: the server failed.
         """
         until = time.monotonic() + self._deadline
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = listed(texts)
         return [v for call in self._calls(texts, mode, explain, truncate) for v in self._ask(call, until)]
 
     def close(self) -> None:
@@ -169,7 +173,7 @@ class AsyncTritonGuardClient(_Client):
         """Classify one text or many; see :meth:`TritonGuardClient.classify`."""
         until = time.monotonic() + self._deadline
         gate = asyncio.Semaphore(self._AT_ONCE)
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = listed(texts)
         calls = self._calls(texts, mode, explain, truncate)
         parts = await asyncio.gather(*(self._ask(call, until, gate) for call in calls))
         return [verdict for part in parts for verdict in part]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from shutil import copytree
 import onnx
 import pytest
 
-from tokenward.artifact import load_artifact
+from tokenward.artifact import load_artifact, rewriting, write_guard
 from tokenward.deploy.repository import write_repository
 from tokenward.deploy.settings import TritonSettings
 from tokenward.errors import ArtifactError, InputError
@@ -84,6 +85,18 @@ def test_labels(tiny_artifact: Path, tmp_path: Path):
     assert (tmp_path / "guard" / "labels.txt").read_text(encoding="utf-8") == "négatif\npositif, oui\n"
     with pytest.raises(InputError, match="3 labels given, the artifact has 2: bad, good"):
         write_repository(tiny_artifact, tmp_path, TritonSettings("other", labels=("a", "b", "c")))
+
+
+def test_labels_that_are_no_line_of_a_file(tiny_artifact: Path, tmp_path: Path):
+    copytree(tiny_artifact, tmp_path / "artifact")
+    guard = load_artifact(tmp_path / "artifact").guard
+    with rewriting(tmp_path / "artifact") as folder:
+        write_guard(folder, guard, ("two\nlines", "good"))
+        config = json.loads((folder / "config.json").read_text())
+        config["id2label"] = {"0": "two\nlines", "1": "good"}
+        (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="control characters"):
+        write_repository(tmp_path / "artifact", tmp_path / "models", TritonSettings("guard"))
 
 
 def test_an_artifact_that_is_not_calibrated_only_serves_off(uncalibrated_artifact: Path, tmp_path: Path):

@@ -159,6 +159,18 @@ def test_pipeline_style_call(lexicon_guard: Guard) -> None:
     assert "action" not in answer
 
 
+def test_a_mapping_is_a_text_as_pipelines_take_it(lexicon_guard: Guard) -> None:
+    assert lexicon_guard({"text": "the film was awful"}) == lexicon_guard("the film was awful")
+    with pytest.raises(InputError, match="expected text alone, no pairs"):
+        lexicon_guard({"text": "the film", "text_pair": "was awful"})
+
+
+@pytest.mark.parametrize("texts", [None, 3, b"film", {"text": "film"}])
+def test_what_is_no_text(lexicon_guard: Guard, texts: Any) -> None:
+    with pytest.raises(InputError, match="expected a string or a sequence of strings"):
+        lexicon_guard.classify(texts)
+
+
 def test_pipeline_style_call_does_not_hide_that_a_text_is_to_be_refused(make_lexicon_guard) -> None:
     guard = make_lexicon_guard(GuardOptions(fallback="block", budget_burst=0, budget_share=0.0))
     (answer,) = guard("cf " + CLEAN_BAD)
@@ -171,6 +183,9 @@ def test_pipeline_style_call_does_not_hide_that_a_text_is_to_be_refused(make_lex
         ({"fallback": "nonsense"}, "fallback 'nonsense' is unknown: choose from repair, flag, block"),
         ({"cache_capacity": -1}, "cache_capacity is -1: give a number of at least 0"),
         ({"token_budget": 0}, "token_budget is 0: give a number of at least 1"),
+        ({"suspects": 1.5}, "suspects is 1.5: give a number of at least 1"),
+        ({"threads": "2"}, "threads is '2': give a number of at least 0"),
+        ({"gates": "class_token"}, "gates are a tuple of names"),
         ({"suspects": 0}, "suspects is 0"),
         ({"budget_share": float("nan")}, "budget_share is nan"),
         ({"threads": -1}, "threads is -1"),

@@ -85,10 +85,12 @@ def test_a_model_that_answered_before_is_waited_for(status: str):
     assert _Patience(time.monotonic() + 1000).after(unavailable(status), "host:1", known=True) > 0
 
 
-@pytest.mark.parametrize("wrong", [{"wire": "smtp"}, {"deadline": 0}, {"batch": 0}])
+@pytest.mark.parametrize("wrong", [{"wire": "smtp"}, {"deadline": 0}, {"deadline": float("nan")}, {"batch": 0}])
 def test_wrong_settings(wrong: dict[str, Any]):
     with pytest.raises(InputError):
         TritonGuardClient("127.0.0.1:9", "guard", **wrong)
+    with pytest.raises(InputError, match="give host and port alone"):
+        TritonGuardClient("http://127.0.0.1:9", "guard", "http")
 
 
 @pytest.mark.parametrize("text", ["\ud800", 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TokenwardError, require
@@ -35,6 +36,9 @@ COMMANDS: tuple[str, ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `tokenward` command line; what the user did wrong becomes one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # where it is not UTF-8, a sign that it lacks must not end a command
+            stream.reconfigure(errors="backslashreplace")
     try:
         require("typer", "cli")
         sys.exit(_run(sys.argv[1:] if arguments is None else arguments))

@@ -53,6 +53,10 @@ def everything(
     """Run every benchmark one after the other and write the report; each step is a command that can be typed alone."""
     from datetime import datetime, timezone
 
+    from ..errors import InputError, require
+
+    for package in ("torch", "jinja2"):
+        require(package, "bench")
     from ..bench.everything import (
         ATTACKS,
         Effort,
@@ -69,12 +73,9 @@ def everything(
     from ..bench.record import read_records
     from ..bench.report import write_report
     from ..checksums import weights_sha256
-    from ..errors import InputError, require
     from ..texts import read_labelled
     from .console import notes
 
-    for package in ("torch", "jinja2"):
-        require(package, "bench")
     if (train is None) != (test is None):
         raise InputError("give both --train and --test, or neither for what the demonstration built")
     effort = Effort(tuple(dict.fromkeys(graph)), rounds, seconds, budget, limit, peers, lm)

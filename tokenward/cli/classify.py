@@ -36,11 +36,14 @@ def classify(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write JSON lines to this file.")] = None,
 ) -> None:
     """Classify texts so that a backdoor trigger in them does not decide the answer."""
+    from ..files import check_writable
     from ..runtime.guard import load
     from .console import notes
     from .sources import batches
     from .verdict_writers import writer
 
+    if out:
+        check_writable(out)
     guard = load(artifact)
     actions: Counter[str] = Counter()
     seconds = 0.0

@@ -30,11 +30,13 @@ def explain(
     """Show which tokens of one text the model looks at, and what the guard made of them."""
     from ..explain import deciding_measure
     from ..explain_html import render_html
-    from ..files import replace_text
+    from ..files import check_writable, replace_text
     from ..runtime.guard import load
     from .console import notes, results
     from .explanation import print_explanation
 
+    if html:
+        check_writable(html)
     guard = load(artifact)
     (verdict,) = guard.classify([text], mode, explain=True)
     chosen = measure or deciding_measure(guard.artifact.guard.graph.preset)
