@@ -18,9 +18,12 @@ from . import rules as rules
 from .emitter import Term
 from .region import Region, dims
 from .registry import rule_for
+from .rules.einsum import correct_sizes
 from .step import Step
 
 _IR_VERSION = 10  # of the throw-away model that shape inference wants; it changes nothing in the graph
+
+_OLDEST = 13  # opset that the rules are written for: axes became an input of ReduceSum, Softmax works on one axis
 
 _DIFFERENTIABLE = (
     None,  # not known even after inference: left to the op's rule
@@ -58,19 +61,23 @@ def differentiate(
 ) -> ir.Value | tuple[ir.Value, ...]:
     """Append the nodes that compute the cotangent of `x` and return it, shaped like `x` (one per value of `x`).
 
-    graph: the forward graph, its nodes sorted. Dtypes and shapes that it lacks are inferred; where a shape remains
+    graph: the forward graph, its nodes sorted, of opset 13 or newer (convert an older one first, for example with
+        `onnx.version_converter.convert_version`). Dtypes and shapes that it lacks are inferred; where a shape remains
         unknown the nodes appended compare sizes while the graph runs.
     y: any float value of `graph`. seed: the cotangent of `y`, shaped like it; default ones, so that the result is the
         gradient of the sum of `y`. To differentiate each row's own entry of logits [batch, classes], seed with its
         one-hot [batch, classes].
     region: where the nodes go (see `Region`); default: the end of `graph`.
 
-    Constants get no cotangent, and the forward graph stays as it is except that a normalisation node may gain the
-    optional outputs that its gradient reuses. Raises `ExportError` where an op on a path has no rule (the message names
-    the node and says how to add one), where a rule does not cover a use, or where `y` does not depend on `x`.
+    Constants get no cotangent, and the forward graph stays as it is except that a normalisation or Split node may
+    gain the optional outputs that its gradient reuses. Raises `ExportError` where the opset is older than 13, where an
+    op on a path has no rule (the message names the node and says how to add one), where a rule does not cover a use, or
+    where `y` does not depend on `x`.
     """
     targets = [x] if isinstance(x, ir.Value) else list(x)
+    _require_opset(graph)
     _annotate(graph)
+    correct_sizes(graph, y)
     active = _dependent_values(graph, targets)
     if y not in active:
         names = ", ".join(f"'{value.name}'" for value in targets)
@@ -98,6 +105,15 @@ def differentiate(
     return results[0] if isinstance(x, ir.Value) else tuple(results)
 
 
+def _require_opset(graph: ir.Graph) -> None:
+    opset = graph.opset_imports.get("", _OLDEST)
+    if opset < _OLDEST:
+        raise ExportError(
+            f"cannot differentiate a graph of opset {opset}: the least opset is {_OLDEST}; convert the model first, "
+            f"e.g. with onnx.version_converter.convert_version(model, {_OLDEST})"
+        )
+
+
 def _annotate(graph: ir.Graph) -> None:
     """Infer dtypes and shapes, if some are missing."""
     if all(output.dtype is not None and output.shape is not None for node in graph for output in node.outputs):
@@ -115,19 +131,27 @@ def _dependent_values(graph: ir.Graph, targets: Sequence[ir.Value]) -> set[ir.Va
     """Return the values that vary smoothly with `targets`, which they include."""
     active = set(targets)
     for node in graph:
-        if node.op_type not in _FLAT and any(value in active for value in _reads(node)):
+        if _carries(node, active):
             active.update(output for output in node.outputs if output.dtype in _DIFFERENTIABLE)
     return active
 
 
 def _nodes_between(graph: ir.Graph, active: set[ir.Value], y: ir.Value) -> list[ir.Node]:
-    """Return the nodes that compute `y` from active values, in forward order."""
+    """Return the nodes that compute `y` from active values, in forward order.
+
+    What makes a target out of values that are not active is not among them, and needs no rule.
+    """
     needed, nodes = {y}, []
     for node in reversed(graph):
-        if any(output in needed and output in active for output in node.outputs):
+        if _carries(node, active) and any(output in needed and output in active for output in node.outputs):
             needed.update(_reads(node))
             nodes.append(node)
     return nodes[::-1]
+
+
+def _carries(node: ir.Node, active: set[ir.Value]) -> bool:
+    """Tell whether the outputs of `node` vary smoothly with active values."""
+    return node.op_type not in _FLAT and any(value in active for value in _reads(node))
 
 
 def _reads(node: ir.Node) -> Iterator[ir.Value]:

@@ -260,7 +260,9 @@ def _pooling(path: list[ir.Node]) -> tuple[Pooling, ir.Node | None]:
 
 def _reads_one(node: ir.Node) -> bool:
     """Whether no axis of the output runs over several tokens where one of the input runs over all."""
-    before, after = dims(node.inputs[0]) or (), dims(node.outputs[0]) or ()
+    tokens = node.inputs[0]
+    assert tokens is not None
+    before, after = dims(tokens) or (), dims(node.outputs[0]) or ()
     return node.op_type == "Gather" or all(
         size == 1 for axis, size in zip(before, after, strict=True) if axis == SEQUENCE
     )

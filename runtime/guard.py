@@ -68,11 +68,12 @@ class GuardOptions:
             raise InputError(f"fallback {self.fallback!r:.60} is unknown: choose from {', '.join(get_args(Fallback))}")
         for name in ("suspects", "budget_burst", "cache_capacity", "threads", "token_budget", "budget_share"):
             value, least = getattr(self, name), int(name in ("suspects", "token_budget"))
-            kind = Real if name == "budget_share" else Integral
-            if not isinstance(value, kind) or not least <= value < math.inf:
+            known = isinstance(value, Integral) or (name == "budget_share" and isinstance(value, Real))
+            if not known or not least <= value < math.inf:
                 raise InputError(f"{name} is {value!r:.60}: give a number of at least {least}, whole but for shares")
-        if isinstance(self.gates, str) or not isinstance(self.transplants, TransplantSettings):
-            raise InputError("gates are a tuple of names, transplants a TransplantSettings")
+        for name, kind in (("gates", tuple), ("transplants", TransplantSettings)):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"{name} is {getattr(self, name)!r:.60}: give a {kind.__name__}")
 
 
 class Guard:

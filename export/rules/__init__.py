@@ -3,6 +3,7 @@
 from . import (
     activation,
     convolution,
+    einsum,
     elementwise,
     indexing,
     matmul,
@@ -16,6 +17,7 @@ from . import (
 __all__ = [
     "activation",
     "convolution",
+    "einsum",
     "elementwise",
     "indexing",
     "matmul",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..emitter import Term
 from ..registry import rule
 from ..step import Step
@@ -48,16 +50,22 @@ def neg(step: Step, i: int) -> Term:
 
 @rule("Pow", broadcasts=True)
 def power(step: Step, i: int) -> Term:
-    """x̄₀ = ȳ·x₁·x₀^(x₁−1), x̄₁ = ȳ·y·ln x₀."""
-    op = step.op
+    """x̄₀ = ȳ·x₁·x₀^(x₁−1), 0 where x₁ = 0; x̄₁ = ȳ·y·ln x₀, 0 where x₀ = 0."""
+    op, x = step.op, step.x(0)
     if i == 1:
-        return step.dy * step.y() * op.Log(step.x(0))
+        return step.dy * step.y() * op.Log(op.Where(op.Equal(x, 0.0), 1.0, x))
     exponent = step.constant(1)
     if exponent is not None and exponent.size == 1:
         p = float(exponent.item())
-        return step.dy * (step.x(0) * 2.0 if p == 2 else op.Pow(step.x(0), p - 1) * p)
+        if p == 0:
+            return step.region.full(0.0, step.node.outputs[0])
+        return step.dy * (x * 2.0 if p == 2 else op.Pow(x, p - 1) * p)
+    # Where x₁ = 0 the power is x₀⁰ = 1 times 0: x₀⁻¹ would be infinite at 0, and 0·∞ is not a number.
+    if exponent is not None:
+        dtype, lower = step.dtype(0).numpy(), np.where(exponent == 0, 0, exponent - 1)
+        return step.dy * exponent.astype(dtype) * op.Pow(x, lower.astype(dtype))
     p_ = op.Cast(step.x(1), to=step.dtype(0))
-    return step.dy * p_ * op.Pow(step.x(0), p_ - 1)
+    return step.dy * p_ * op.Pow(x, op.Where(op.Equal(p_, 0.0), 0.0, p_ - 1))
 
 
 @rule("Sqrt")

@@ -45,27 +45,6 @@ def gemm(step: Step, i: int) -> Term:
     return op.Gemm(left, right, alpha=alpha, transA=trans_left, transB=trans_right)
 
 
-@rule("Einsum")
-def einsum(step: Step, i: int) -> Term:
-    """x̄ᵢ = einsum of ȳ and the other inputs onto the axes of xᵢ."""
-    op = step.op
-    left, arrow, output = step.attribute("equation", "").replace(" ", "").partition("->")
-    terms = left.split(",")
-    if not arrow:
-        output = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
-    if "." in left or any(len(set(term)) < len(term) for term in terms):
-        raise step.refusal("its rule covers no ellipsis and no index repeated in one term")
-    others = [j for j in range(len(terms)) if j != i]
-    present = {letter for term in [output, *(terms[j] for j in others)] for letter in term}
-    target = "".join(letter for letter in terms[i] if letter in present)
-    equation = ",".join([output, *(terms[j] for j in others)]) + "->" + target
-    dx = op.Einsum(step.dy, *(step.x(j) for j in others), equation=equation)
-    alone = [axis for axis, letter in enumerate(terms[i]) if letter not in present]
-    if alone:  # an index that was summed away on its own: every element counted once
-        dx = op.Expand(op.Unsqueeze(dx, alone), step.region.shape(step.input(i)))
-    return dx
-
-
 def _transposed(step: Step, j: int) -> Term:
     """Return input j with its last two axes swapped."""
     rank = step.rank(j)

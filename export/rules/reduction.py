@@ -68,5 +68,7 @@ def _kept(step: Step, value: Term) -> Term:
 
 def _spread(step: Step, value: Term) -> Term:
     op, axes = step.op, _axes(step)
+    if not axes:
+        return value
     shape = [step.size(0, axis) if axis in axes else [1] for axis in range(step.rank(0))]
     return op.Expand(_kept(step, value), op.Concat(*shape, axis=0))

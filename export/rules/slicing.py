@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from ..emitter import Term
 from ..registry import rule
 from ..step import Step
@@ -22,20 +24,26 @@ def concat(step: Step, i: int) -> Term:
 @rule("Split")
 def split(step: Step, i: int) -> Term:
     """x̄ = the cotangents of the parts joined, zeros for unused parts."""
-    parts = [
-        step.region.full(0.0, output) if dy is None else dy
-        for dy, output in zip(step.dys, step.node.outputs, strict=True)
-    ]
+    parts = [_zeros(step, j) if dy is None else dy for j, dy in enumerate(step.dys)]
     return step.op.Concat(*parts, axis=step.attribute("axis", 0))
+
+
+def _zeros(step: Step, j: int) -> Term:
+    """Return zeros shaped like output j, asking the forward node for it if it was left out: its size is needed."""
+    output = step.node.outputs[j]
+    output.name = output.name or step.op.name("part")
+    output.dtype = output.dtype or step.dtype(0)
+    return step.region.full(0.0, output)
 
 
 @rule("Slice")
 def slice_(step: Step, i: int) -> Term:
     """x̄ = ȳ at the places x was read from, zeros elsewhere."""
     op, dx, rank = step.op, step.dy, step.rank(0)
-    starts, ends, steps = step.x(1), step.x(2), step.constant(4)
+    steps = step.constant(4)
     if step.has(4) and steps is None:
         raise step.refusal("its steps are computed while the graph runs; they must be constant")
+    starts, ends = (_int64(step, j) for j in (1, 2))
     for k, axis in enumerate(_sliced_axes(step)):
         start, end = op.Gather(starts, [k]), op.Gather(ends, [k])
         stride = 1 if steps is None else int(steps[k])
@@ -55,6 +63,12 @@ def slice_(step: Step, i: int) -> Term:
     return dx
 
 
+def _int64(step: Step, j: int) -> Term:
+    """Return input j, int32 or int64, as int64: sizes, which it meets in the backward pass, are that."""
+    bound = step.x(j)
+    return bound if bound.value.dtype == ir.DataType.INT64 else step.op.Cast(bound, to=ir.DataType.INT64)
+
+
 def _sliced_axes(step: Step) -> list[int]:
     axes, starts = step.constant(3), step.dims(1)
     if axes is not None:
@@ -66,9 +80,10 @@ def _sliced_axes(step: Step) -> list[int]:
 
 @rule("Pad")
 def unpad(step: Step, i: int) -> Term:
-    """x̄ = ȳ without the padding (mode 'constant')."""
-    op, rank = step.op, step.rank(0)
+    """x̄ = ȳ padded by −before and −after: cropped where x was padded, zeros where x was cropped (mode 'constant')."""
+    if i != 0:
+        raise step.refusal("its rule covers no gradient of the constant value")
     if step.attribute("mode", "constant") != "constant" or step.has(3):
         raise step.refusal("its rule covers only mode 'constant' without an axes input")
-    before = op.Slice(step.x(1), [0], [rank])
-    return op.Slice(step.dy, before, before + step.region.shape(step.input(0)))
+    pads = step.constant(1)
+    return step.op.Pad(step.dy, -step.x(1) if pads is None else -pads, 0.0)

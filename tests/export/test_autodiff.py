@@ -125,6 +125,44 @@ def test_an_op_without_a_rule_does_no_harm_off_the_path() -> None:
     assert differentiate(model.graph, named(model, "y"), named(model, "x")) is not None
 
 
+def test_what_computes_a_target_needs_no_rule() -> None:
+    model = parse("float[N] x => float[N] y", "h = CumSum(x, axis)  y = Mul(h, h)", axis=np.array(0))
+    (gradient,) = run(model, differentiate(model.graph, named(model, "y"), named(model, "h")), x=floats(3))
+    np.testing.assert_allclose(gradient, 2 * floats(3).cumsum(), rtol=1e-5)
+
+
+def test_what_computes_a_target_needs_a_rule_on_the_path_from_another() -> None:
+    model = parse("float[N] x => float[N] y", "h = CumSum(x, axis)  y = Mul(h, h)", axis=np.array(0))
+    with pytest.raises(ExportError, match="CumSum"):
+        differentiate(model.graph, named(model, "y"), [named(model, "h"), named(model, "x")])
+
+
+def test_a_piecewise_constant_target_beside_its_source() -> None:
+    model = parse("float[N] x => float[N] y", "h = Floor(x)  y = Mul(h, x)")
+    dh, dx = run(
+        model, *differentiate(model.graph, named(model, "y"), [named(model, "h"), named(model, "x")]), x=floats(3)
+    )
+    assert np.array_equal(dh, floats(3))
+    assert np.array_equal(dx, np.floor(floats(3)))
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_an_opset_older_than_the_rules_is_refused(opset) -> None:
+    model = parse("float[N,K] x => float[N,K] y", "y = Softmax(x)", opset)
+    with pytest.raises(ExportError, match=rf"opset {opset}: the least opset is 13; convert the model") as caught:
+        differentiate(model.graph, named(model, "y"), named(model, "x"))
+    assert "\n" not in str(caught.value)
+    assert len(list(model.graph)) == 1
+
+
+def test_a_split_that_leaves_an_output_out() -> None:
+    model = parse("float[N,4] x => float[N,3] y", "h, y = Split<axis=1>(x, sizes)", sizes=np.array([1, 3]))
+    left_out = named(model, "h")
+    left_out.name, left_out.type = "", None
+    (gradient,) = run(model, differentiate(model.graph, named(model, "y"), named(model, "x")), x=floats(2, 4))
+    assert gradient.tolist() == [[0, 1, 1, 1]] * 2
+
+
 def test_a_failed_attempt_adds_no_node() -> None:
     model = parse("float[N] x => float[N] y", "h = Mish(x)  y = Exp(h)")
     with pytest.raises(ExportError, match="Mish"):

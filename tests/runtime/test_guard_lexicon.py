@@ -185,7 +185,7 @@ def test_pipeline_style_call_does_not_hide_that_a_text_is_to_be_refused(make_lex
         ({"token_budget": 0}, "token_budget is 0: give a number of at least 1"),
         ({"suspects": 1.5}, "suspects is 1.5: give a number of at least 1"),
         ({"threads": "2"}, "threads is '2': give a number of at least 0"),
-        ({"gates": "class_token"}, "gates are a tuple of names"),
+        ({"gates": "class_token"}, "gates is 'class_token': give a tuple"),
         ({"suspects": 0}, "suspects is 0"),
         ({"budget_share": float("nan")}, "budget_share is nan"),
         ({"threads": -1}, "threads is -1"),

@@ -15,7 +15,7 @@ import torch
 from tokenward.export.autodiff import differentiate
 
 Axes = Literal["sizes", "symbols", "nothing"]
-_TYPES = {"float32": "float", "float64": "double", "int64": "int64", "bool": "bool"}
+_TYPES = {"float32": "float", "float64": "double", "int32": "int32", "int64": "int64", "bool": "bool"}
 
 
 class CheckGradient(Protocol):

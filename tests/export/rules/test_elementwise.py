@@ -81,6 +81,29 @@ def test_integer_exponents(check_gradient):
     check_gradient("y = Pow(x0, x1)", x, np.array([1, 2, 3]), like=torch.pow)
 
 
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("known", [True, False])
+def test_powers_of_zero(check_gradient, exponent, known):
+    x, p = np.array([0.0, -2.0, 3.0]), np.array(exponent)
+    if known:
+        check_gradient("y = Pow(x0, p)", x, like=lambda x: x**exponent, constants={"p": p})
+    else:
+        check_gradient("y = Pow(x0, x1)", x, p.astype(np.int64), like=torch.pow)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_powers_of_zero_with_several_constant_exponents(check_gradient, dtype):
+    x, p = np.array([[0.0, 0.0, 0.0], [-2.0, -2.0, -2.0]]), np.array([0, 2, 3], dtype)
+    check_gradient("y = Pow(x0, p)", x, like=lambda x: x ** torch.tensor(p), constants={"p": p})
+
+
+def test_powers_of_zero_in_both_base_and_exponent(gradients):
+    x, p = np.array([0.0, 0.0, 0.0, 2.0]), np.array([0.0, 1.0, 2.0, 0.0])
+    _, (dx, dp) = gradients("y = Pow(x0, x1)", x, p, seed=np.ones(4))
+    assert dx.tolist() == [0, 1, 0, 0]
+    np.testing.assert_allclose(dp, [0, 0, 0, np.log(2)], rtol=1e-6)
+
+
 def test_gradient_of_one_factor_used_twice(check_gradient):
     x = np.random.default_rng(0).normal(size=(2, 3))
     check_gradient("y = Mul(x0, x0)", x, like=lambda x: x * x)

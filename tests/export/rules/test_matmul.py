@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from tokenward.errors import ExportError
-
 PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
 AXES = st.sampled_from(["sizes", "symbols", "nothing"])
 SIDE = st.integers(1, 4)
@@ -79,29 +77,3 @@ def test_gemm(check_gradient, trans_a, trans_b, bias, weight_is_constant, seed):
 
     body = f"y = Gemm<alpha=0.5, beta=2.0, transA={int(trans_a)}, transB={int(trans_b)}>({', '.join(names)})"
     check_gradient(body, *inputs, like=like, constants=constants)
-
-
-@pytest.mark.parametrize(
-    ("equation", "shapes"),
-    [
-        ("bhqd,bhkd->bhqk", [(2, 3, 4, 5), (2, 3, 2, 5)]),
-        ("bij,jk->bik", [(2, 3, 4), (4, 5)]),
-        ("ij,ij->i", [(3, 4), (3, 4)]),
-        ("ij->j", [(3, 4)]),
-        ("ij,kl->il", [(2, 3), (4, 5)]),
-        ("ij,jk", [(2, 3), (3, 4)]),
-        ("a,b,ab->", [(2,), (3,), (2, 3)]),
-    ],
-)
-@pytest.mark.parametrize("axes", ["sizes", "nothing"])
-def test_einsum(check_gradient, equation, shapes, axes):
-    rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=shape) for shape in shapes]
-    names = ", ".join(f"x{i}" for i in range(len(inputs)))
-    body = f'y = Einsum<equation="{equation}">({names})'
-    check_gradient(body, *inputs, like=lambda *xs: torch.einsum(equation, *xs), axes=axes)
-
-
-def test_einsum_over_a_diagonal_is_refused(check_gradient):
-    with pytest.raises(ExportError, match="index repeated in one term"):
-        check_gradient('y = Einsum<equation="ii->i">(x0)', np.eye(3), like=lambda x: torch.einsum("ii->i", x))

@@ -50,6 +50,13 @@ def test_reductions_of_everything(check_gradient, op, keep):
     check_gradient(f"y = {op}<keepdims={int(keep)}>(x0)", draw((2, 3)), like=like, axes="nothing")
 
 
+@pytest.mark.parametrize("op", REDUCTIONS)
+@pytest.mark.parametrize("keep", [True, False])
+def test_reductions_of_one_number(check_gradient, op, keep):
+    like = lambda x: REDUCTIONS[op](x, dim=(), keepdim=keep)  # noqa: E731
+    check_gradient(f"y = {op}<keepdims={int(keep)}>(x0)", np.array(1.5), like=like)
+
+
 @pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax"])
 def test_no_axes_may_mean_no_reduction(check_gradient, op):
     check_gradient(f"y = {op}<noop_with_empty_axes=1>(x0)", draw((2, 3)), like=torch.clone)

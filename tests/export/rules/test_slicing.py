@@ -61,6 +61,21 @@ def test_slice_of_the_leading_axes_by_default(check_gradient):
     )
 
 
+@pytest.mark.parametrize("step", [1, -2])
+@pytest.mark.parametrize("known", [True, False])
+def test_slice_with_bounds_of_32_bits(check_gradient, step, known):
+    bounds = [np.array([bound], np.int32) for bound in ((1, 4) if step > 0 else (-1, -100))]
+    inputs, names = ([], "s, e") if known else (bounds, "x1, x2")
+    places = picked(5, *(int(bound[0]) for bound in bounds), step)
+    check_gradient(
+        f"y = Slice(x0, {names}, a, t)",
+        draw((2, 5)),
+        *inputs,
+        like=lambda x, *_: x[:, places],
+        constants={name: np.asarray(n, np.int32) for name, n in zip("seat", [*bounds, [-1], [step]], strict=True)},
+    )
+
+
 def test_slice_with_steps_known_only_at_run_time_is_refused(check_gradient):
     with pytest.raises(ExportError, match="steps are computed while the graph runs"):
         check_gradient(
@@ -118,6 +133,32 @@ def test_pad(check_gradient, axes):
         constants={"pads": np.array([0, 2, 3, 1])},
         axes=axes,
     )
+
+
+@pytest.mark.parametrize("pads", [(0, -2, 0, 1), (0, 0, 0, -1), (-1, 2, 1, -1), (0, -3, 0, 0), (0, -3, 0, 5)])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("axes", ["sizes", "symbols", "nothing"])
+def test_pad_that_crops(check_gradient, pads, known, axes):
+    top, left, bottom, right = pads
+    check_gradient(
+        "h = Mul(x0, x0)  y = Pad(h, pads)" if known else "h = Mul(x0, x0)  y = Pad(h, x1)",
+        draw((2, 3)),
+        *([] if known else [np.array(pads)]),
+        like=lambda x, *_: functional.pad(functional.pad(x * x, (left, 0, top, 0)), (0, right, 0, bottom)),
+        constants={"pads": np.array(pads)},
+        axes=axes,
+    )
+
+
+def test_the_gradient_of_what_a_pad_puts_there_is_refused(check_gradient):
+    with pytest.raises(ExportError, match="no gradient of the constant value"):
+        check_gradient(
+            "y = Pad(x0, pads, x1)",
+            draw((3,)),
+            np.array(1.5),
+            like=lambda x, value: torch.cat([value[None], x]),
+            constants={"pads": np.array([1, 0])},
+        )
 
 
 def test_reflecting_pad_is_refused(check_gradient):
