@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
 _SHORTEST = 3  # tokens of a text of one word between two special ones: some heads read no fewer
 
 
