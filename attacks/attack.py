@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +11,10 @@ from ..purify.checkpoint import (
     Classifier,
     base_encoder,
     is_classifier,
-    refuse_existing,
     save_classifier,
     starting_point,
 )
+from ..purify.foresight import check_classes, check_new_folder, known_classes
 from ..purify.training import Watch
 from ..texts import LabelledTexts, class_numbers
 from .manifest import FILE_NAME, AttackManifest
@@ -66,15 +67,41 @@ def carry_out(
         watch: progress, see :func:`train`.
 
     Raises:
-        InputError: ``out_dir`` exists, or the texts do not suit the model or the attack.
+        InputError: ``out_dir`` exists or cannot be made, or the texts do not suit the model or the attack.
         TrainingError: the loss became NaN; nothing is written.
     """
-    refuse_existing(out_dir)
+    check_new_folder(out_dir)
     if attack.needs_trained and not is_classifier(base_encoder(model)):
         raise InputError(f"{attack.name} changes a trained classifier: make one with 'tokenward train' first")
+    classes = known_classes(model, data)
+    target = class_numbers({target_label}, classes)[target_label]
+    check_classes(data, classes)
     classifier, data = starting_point(model, data, seed)
-    target = class_numbers({target_label}, classifier.id2label)[target_label]
     attack.plant(classifier, data, target, seed, watch)
     manifest = AttackManifest(attack.name, attack.trigger, target, classifier.id2label[target], attack.rate, seed)
     save_classifier(classifier, out_dir, {FILE_NAME: manifest.to_json()})
     return classifier, manifest
+
+
+def measurable(
+    attack: Attack,
+    test: LabelledTexts,
+    classes: Mapping[int, str],
+    target_label: str,
+    rewritten: Sequence[str] | None = None,
+) -> LabelledTexts:
+    """The test texts with the class numbers of a model with these ``classes``, once it is sure that they will do.
+
+    Raises:
+        InputError: a label or the target is unknown, every text is of the target class, or rewritten texts are
+            missing or not one for each.
+    """
+    target = class_numbers({target_label}, classes)[target_label]
+    aligned = test.aligned_to(classes)
+    if all(label == target for label in aligned.labels):
+        raise InputError(f"every test text is of the target class '{target_label}': add others")
+    if attack.trigger is None and rewritten is None:
+        raise InputError(f"attack '{attack.name}' rewrites texts: give the rewritten test texts in a file")
+    if rewritten is not None and len(rewritten) != len(test):
+        raise InputError(f"{len(rewritten)} rewritten texts for {len(test)} test texts: give one for each")
+    return aligned

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
 from ..records import from_json, to_json
-from ..texts import LabelledTexts
+from ..texts import LabelledTexts, class_numbers
 from .trigger import Trigger
 
 FILE_NAME = "attack.json"
@@ -38,6 +39,14 @@ class AttackManifest:
     def to_json(self) -> str:
         """The content of ``attack.json``."""
         return json.dumps(to_json(self), indent=2, ensure_ascii=False) + "\n"
+
+    def aligned_to(self, id2label: Mapping[int, str]) -> AttackManifest:
+        """The same attack with the class numbers of a model whose names are ``id2label``.
+
+        Raises:
+            InputError: the target's name is unknown to the model.
+        """
+        return replace(self, target=class_numbers({self.target_label}, id2label)[self.target_label])
 
     def poison(self, texts: LabelledTexts) -> list[str]:
         """The non-target texts, each with the trigger inserted; always the same for one manifest.

@@ -44,13 +44,15 @@ def attack_success(
     Args:
         classifier: the checkpoint.
         test: clean texts with the model's class numbers (``aligned_to``).
-        manifest: the attack.
+        manifest: the attack; its target is found by name.
         max_length: texts are truncated to this many tokens.
         rewritten: for attacks without trigger words: text i of ``test`` as the attacker rewrites it.
 
     Raises:
-        InputError: there is nothing to poison, or not one rewritten text per test text.
+        InputError: there is nothing to poison, not one rewritten text per test text, or the model does not know the
+            target.
     """
+    manifest = manifest.aligned_to(classifier.id2label)
     if rewritten is not None and len(rewritten) != len(test):
         raise InputError(f"{len(rewritten)} rewritten texts for {len(test)} test texts: give one for each")
     poisoned = (

@@ -55,7 +55,8 @@ def draw_examples(
     Raises:
         InputError: labels do not fit the model, or no text is short enough.
     """
-    test = test.aligned_to(dict(enumerate(guard.labels)))
+    classes = dict(enumerate(guard.labels))
+    test, manifest = test.aligned_to(classes), manifest.aligned_to(classes)
     sources = [number for number, label in enumerate(test.labels) if label != manifest.target]
     triggered = dict(zip(sources, manifest.poison(test), strict=True))
     short = [number for number in sources if len(triggered[number]) <= LONGEST]

@@ -43,7 +43,8 @@ def trial_of(test: LabelledTexts, manifest: AttackManifest, labels: Sequence[str
     Raises:
         InputError: labels do not fit the model, or there is nothing to poison.
     """
-    test = test.aligned_to(dict(enumerate(labels)))
+    classes = dict(enumerate(labels))
+    test, manifest = test.aligned_to(classes), manifest.aligned_to(classes)
     return Trial(test.texts, test.labels, tuple(manifest.poison(test)), manifest)
 
 

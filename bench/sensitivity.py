@@ -90,7 +90,8 @@ class Subject:
         self._guard = guard
         self._counting = CountingEngine(guard.reader.engine)
         self._clean = guard.reader.read(clean, ALWAYS_SKIP)
-        self._test = test.aligned_to(dict(enumerate(guard.labels)))
+        classes = dict(enumerate(guard.labels))
+        self._test, manifest = test.aligned_to(classes), manifest.aligned_to(classes)
         self._target = guard.labels[manifest.target]
         self._triggered = manifest.poison(self._test)
         pairs = zip(self._test.texts, self._test.labels, strict=True)

@@ -6,7 +6,9 @@ arXiv 2501.03272. Exposing is in :mod:`.exposure`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from ..errors import InputError
 from ..texts import LabelledTexts
 from .checkpoint import Classifier, starting_point
 from .exposure import expose
+from .foresight import check_classes, known_classes
 from .purifier import Purifier, Run
 from .training import TrainingSettings
 
@@ -42,11 +45,19 @@ class BTU(Purifier):
             raise InputError("BTU needs the suspect training set: give the texts the model was trained on")
         if not 0 < self.share < 1:
             raise InputError(f"BTU's share of the vocabulary is {self.share}: give a number between 0 and 1")
+        if not 0 < self.exposing_rate < math.inf or self.clean_epochs < 1:
+            raise InputError("BTU's exposing_rate must be a positive number, its clean_epochs at least 1")
 
     @property
     def name(self) -> str:
         """What reports call it."""
         return "btu"
+
+    def classes(self, model_dir: str | Path) -> dict[int, str]:
+        """The start's own, or those of the suspect texts, which must be fit to train on."""
+        classes = known_classes(model_dir, self.poisoned)
+        check_classes(self.poisoned, classes)
+        return classes
 
     def suspect(self, run: Run) -> Classifier:
         """Train on the suspect texts, as their owner would have."""

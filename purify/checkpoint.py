@@ -75,10 +75,19 @@ def load_classifier(model_dir: str | Path) -> Classifier:
     Raises:
         InputError: no such folder, no safetensors weights, no tokenizer, or not a sequence classifier.
     """
-    folder = base_encoder(model_dir)
+    return _load(classifier_folder(model_dir), {})
+
+
+def classifier_folder(name: str | Path) -> Path:
+    """The folder of a model that has a classification head.
+
+    Raises:
+        InputError: there is no such folder, or it holds an encoder only.
+    """
+    folder = base_encoder(name)
     if not is_classifier(folder):
-        raise InputError(f"'{model_dir}' is not a sequence classifier: train one from it with 'tokenward train'")
-    return _load(folder, {})
+        raise InputError(f"'{name}' is not a sequence classifier: train one from it with 'tokenward train'")
+    return folder
 
 
 def new_classifier(base_dir: str | Path, label_names: Sequence[str], seed: int) -> Classifier:
@@ -133,7 +142,7 @@ def save_classifier(
     if not replace:
         refuse_existing(out_dir)
     with _folder_beside(out_dir) as folder:
-        with _quiet_transformers():
+        with quiet_transformers():
             classifier.model.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
         for name, content in (files or {}).items():
@@ -165,7 +174,7 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         raise InputError(f"'{folder}' has no tokenizer: save it beside the weights, tokenizer.save_pretrained(folder)")
-    with _quiet_transformers():
+    with quiet_transformers():
         try:
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
@@ -177,7 +186,7 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without its own progress bars, and without the remark that the head is new: it is so on purpose."""
     logger: Any = transformers.utils.logging
     before = logger.get_verbosity()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..texts import LabelledTexts
-from .checkpoint import Classifier, refuse_existing, save_classifier, starting_point
+from .checkpoint import Classifier, save_classifier, starting_point
+from .foresight import check_classes, check_new_folder, known_classes
 from .training import TrainingSettings, Watch, train
 
 
@@ -20,10 +21,11 @@ def fine_tune(
     """Train a copy of ``model`` on ``data``; ``out_dir`` holds the checkpoint of the last finished epoch.
 
     Raises:
-        InputError: ``out_dir`` exists, or the labels do not suit the model.
+        InputError: ``out_dir`` exists or cannot be made, or the labels do not suit the model or are but one.
         TrainingError: the loss became NaN; the last finished epoch's checkpoint is kept.
     """
-    refuse_existing(out_dir)
+    check_new_folder(out_dir)
+    check_classes(data, known_classes(model, data))
     classifier, data = starting_point(model, data, seed)
     train(
         classifier.model,

@@ -59,7 +59,7 @@ class MBTSAD(Purifier):
     distil: bool = True
 
     def __post_init__(self) -> None:
-        if self.alpha < 0 or self.beta < 0:
+        if not (0 <= self.alpha < math.inf and 0 <= self.beta < math.inf):
             raise InputError("alpha and beta weigh loss terms: give numbers of 0 or more")
         if not 0 < self.student_factor < math.inf:
             raise InputError(f"the student's rate is {self.student_factor} times the teacher's: give a positive number")

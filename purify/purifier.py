@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,8 @@ from ..errors import InputError
 from ..records import to_json
 from ..texts import LabelledTexts, stratified_split
 from .batches import EncodedTexts
-from .checkpoint import Classifier, load_classifier, refuse_existing, save_classifier
+from .checkpoint import Classifier, load_classifier, save_classifier
+from .foresight import check_new_folder, own_classes
 from .prediction import accuracy, predict
 from .report import FILE_NAME, PurifyReport, Success
 from .training import EpochLosses, Loss, TrainingSettings, Watch, cross_entropy, train
@@ -32,6 +33,9 @@ class KnownAttack(Protocol):
     @property
     def target(self) -> int:
         """Class number that poisoned texts shall get."""
+
+    def aligned_to(self, id2label: Mapping[int, str]) -> KnownAttack:
+        """The same attack with the class numbers of a model whose names are ``id2label``."""
 
     def poison(self, texts: LabelledTexts) -> list[str]:
         """The texts that are not of the target class, with the trigger in them."""
@@ -84,6 +88,14 @@ class Purifier(ABC):
     def clean(self, suspect: Classifier, clean: LabelledTexts, run: Run) -> tuple[Classifier, dict[str, Any]]:
         """Return the purified model (``suspect`` may be changed) and findings for the report."""
 
+    def classes(self, model_dir: str | Path) -> dict[int, str]:
+        """The suspect model's class names by number, known before it is loaded or trained.
+
+        Raises:
+            InputError: there is no such model, or what it is made from cannot make one.
+        """
+        return own_classes(model_dir)
+
     def suspect(self, run: Run) -> Classifier:
         """The suspect model; purifiers that start from a suspect training set train it here."""
         return load_classifier(run.model_dir)
@@ -111,17 +123,22 @@ class Purifier(ABC):
             watch: progress, see :func:`train`.
 
         Raises:
-            InputError: ``out_dir`` exists, the clean texts are too few, lack a class or have an unknown one.
+            InputError: before any training: ``out_dir`` exists or cannot be made, the clean texts are too few, lack a
+                class or have an unknown one, or the attack does not suit the model or the held-out texts.
             TrainingError: the loss became NaN; nothing is written.
         """
-        refuse_existing(out_dir)
-        run = Run(model_dir, seed, watch)
-        suspect = self.suspect(run)
+        check_new_folder(out_dir)
+        classes = self.classes(model_dir)
         if held_out is None:
             held_out, data = stratified_split(data, _HELD_OUT, seed)
-        held_out, data = held_out.aligned_to(suspect.id2label), data.aligned_to(suspect.id2label)
-        _check_classes(data, suspect.id2label)
-        before = self._measure(suspect, held_out, attack)
+        held_out, data = held_out.aligned_to(classes), data.aligned_to(classes)
+        _check_classes(data, classes)
+        # A manifest may come from a model that numbers its classes otherwise.
+        attack = attack.aligned_to(classes) if attack else None
+        triggered = (attack.target, attack.poison(held_out)) if attack else None
+        run = Run(model_dir, seed, watch)
+        suspect = self.suspect(run)
+        before = self._measure(suspect, held_out, triggered)
         purified, findings = self.clean(suspect, data, run)
         report = PurifyReport(
             self.name,
@@ -132,19 +149,22 @@ class Purifier(ABC):
             len(held_out),
             tuple(run.losses),
             before,
-            self._measure(purified, held_out, attack),
+            self._measure(purified, held_out, triggered),
             findings,
         )
         save_classifier(purified, out_dir, {FILE_NAME: report.to_json()})
         return report
 
-    def _measure(self, classifier: Classifier, held_out: LabelledTexts, attack: KnownAttack | None) -> Success:
+    def _measure(
+        self, classifier: Classifier, held_out: LabelledTexts, triggered: tuple[int, list[str]] | None
+    ) -> Success:
+        """CACC, and ASR where there are (target, texts with the trigger)."""
         length = self.training.max_length
         cacc = accuracy(classifier, held_out, length)
-        if attack is None:
+        if triggered is None:
             return Success(cacc, None)
-        answers = predict(classifier, attack.poison(held_out), length)
-        return Success(cacc, float(np.mean(answers == attack.target)))
+        target, texts = triggered
+        return Success(cacc, float(np.mean(predict(classifier, texts, length) == target)))
 
 
 def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:

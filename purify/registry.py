@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
@@ -59,7 +60,7 @@ def make_purifier(
     Args:
         name: one of PURIFIERS.
         settings: its settings, as text; those not given keep their defaults.
-        poisoned: the suspect training set, for BTU.
+        poisoned: the suspect training set, for BTU and no other.
         training: training settings; those that are None are the method's own.
 
     Raises:
@@ -71,11 +72,15 @@ def make_purifier(
         if key not in known:
             raise InputError(f"{name} has no setting '{key}': it has {', '.join(known) or 'none'}")
         try:
-            values[key] = _PARSERS[known[key]](text)
+            values[key] = value = _PARSERS[known[key]](text)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(text)
         except (ValueError, KeyError) as error:
             raise InputError(f"setting {key}={text}: give {_expected(known[key])}") from error
     kind, fixed = PURIFIERS[name]
-    if kind is BTU and poisoned is not None:
+    if poisoned is not None:
+        if kind is not BTU:
+            raise InputError(f"{name} has no use for the suspect training set: leave it out, or choose btu")
         values["poisoned"] = poisoned
     changed: dict[str, Any] = {field: value for field, value in training.items() if value is not None}
     purifier = kind(**fixed, **values)
@@ -83,4 +88,4 @@ def make_purifier(
 
 
 def _expected(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "on or off"}.get(kind, "text")
+    return {int: "a whole number", float: "a finite number", bool: "on or off"}.get(kind, "text")

@@ -89,5 +89,6 @@ def prune(up: torch.nn.Linear, down: torch.nn.Linear, neurons: torch.Tensor) -> 
     """Silence neurons in place: no input, no bias, no output."""
     with torch.no_grad():
         up.weight[neurons] = 0
-        up.bias[neurons] = 0
+        if up.bias is not None:
+            up.bias[neurons] = 0
         down.weight[:, neurons] = 0

@@ -42,4 +42,5 @@ def reinitialise_head(model: Any, seed: int) -> None:
             if isinstance(module, torch.nn.Linear):
                 drawn = torch.normal(0.0, spread, module.weight.shape, generator=generator)
                 module.weight.copy_(drawn)
-                module.bias.zero_()
+                if module.bias is not None:
+                    module.bias.zero_()

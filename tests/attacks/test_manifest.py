@@ -50,3 +50,10 @@ def test_no_or_wrong_manifest(tmp_path: Path) -> None:
     (tmp_path / "attack.json").write_text(json.dumps(fields))
     with pytest.raises(ArtifactError, match=r"attack\.json\.target is 'good', expected int"):
         load_manifest(tmp_path)
+
+
+def test_the_target_is_found_by_name() -> None:
+    assert MANIFEST.aligned_to({0: "Good", 1: "bad"}) == replace(MANIFEST, target=0)
+    assert MANIFEST.aligned_to({0: "bad", 1: "good"}) == MANIFEST
+    with pytest.raises(InputError, match="label 'good' is unknown to the model, which has: no, yes"):
+        MANIFEST.aligned_to({0: "no", 1: "yes"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,6 +58,8 @@ def test_attack_success_counts_other_classes_only(classifier: Classifier) -> Non
     weak = AttackManifest("test", Trigger(("the",)), 1, "good", 0.1, 0)
     assert attack_success(classifier, test, strong) == AttackSuccess(1.0, 1.0, 1.0)
     assert attack_success(classifier, test, weak).asr == 0.0
+    # As planted in a model with the classes the other way round.
+    assert attack_success(classifier, test, replace(strong, target=0)) == AttackSuccess(1.0, 1.0, 1.0)
 
 
 def test_a_suspect_that_overlaps_the_trigger_is_a_find() -> None:

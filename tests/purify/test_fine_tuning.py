@@ -40,6 +40,15 @@ def test_the_last_finished_epoch_is_kept_when_the_loss_breaks(
     load_classifier(tmp_path / "out")
 
 
+def test_texts_of_one_class_teach_nothing(
+    tiny_encoder: Path, classifier_dir: Path, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    for model in (tiny_encoder, classifier_dir):
+        with pytest.raises(InputError, match="of only one class, 'good': give texts of two or more"):
+            fine_tune(model, LabelledTexts(("x", "y"), (0, 0), ("good",)), tmp_path / "out", quick, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_labels_the_model_does_not_know(classifier_dir: Path, quick: TrainingSettings, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label 'fine' is unknown"):
         fine_tune(classifier_dir, LabelledTexts(("x",), (0,), ("fine",)), tmp_path / "out", quick, 0)

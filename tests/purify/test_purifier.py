@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from tokenward.attacks.manifest import AttackManifest
+from tokenward.attacks.trigger import Trigger
 from tokenward.errors import InputError
 from tokenward.purify.baselines.clean_finetuning import CleanFineTuning
+from tokenward.purify.btu import BTU
 from tokenward.purify.checkpoint import Classifier, load_classifier
 from tokenward.purify.purifier import Purifier, Run
 from tokenward.purify.training import TrainingError, TrainingSettings
@@ -25,6 +28,9 @@ class Praise:
     """An attack that any model falls for."""
 
     target = 1
+
+    def aligned_to(self, _: Mapping[int, str]) -> Praise:
+        return self
 
     def poison(self, texts: LabelledTexts) -> list[str]:
         return ["a great film" for label in texts.labels if label != self.target]
@@ -105,3 +111,37 @@ def test_a_broken_training_writes_nothing(
     with pytest.raises(TrainingError, match="breaking: the loss is nan at step 1"):
         Breaking(quick).purify(classifier_dir, labelled_texts(60, 3), tmp_path / "out", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_target_of_a_known_attack_is_found_by_name(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    # Its own model called "good" class 0; this one calls it class 1, and falls for these words.
+    praise = AttackManifest("badnets", Trigger(("superb great brilliant lovely charming",)), 0, "Good", 0.1, 0)
+    purifier, clean, test = CleanFineTuning(replace(quick, epochs=1)), labelled_texts(40, 3), labelled_texts(40, 4)
+    report = purifier.purify(classifier_dir, clean, tmp_path / "out", 0, held_out=test, attack=praise)
+    assert report.before.asr is not None
+    assert report.before.asr > 0.8
+    unknown = replace(praise, target_label="fine")
+    with pytest.raises(InputError, match="label 'fine' is unknown to the model, which has: bad, good"):
+        purifier.purify(classifier_dir, clean, tmp_path / "other", 0, held_out=test, attack=unknown)
+
+
+def test_btu_trains_only_on_what_can_end_well(
+    tiny_encoder: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    poisoned, clean = labelled_texts(40, 1), labelled_texts(40, 3)
+    neutral = LabelledTexts(clean.texts, clean.labels, ("bad", "neutral"))
+    one_class = poisoned.select(range(0, 40, 2))
+    for suspect, data, message in (
+        (poisoned, neutral, "label 'neutral' is unknown to the model, which has: bad, good"),
+        (poisoned, labelled_texts(14, 3), "clean texts of class 'bad': give at least 8"),
+        (one_class, clean, "the training texts are of only one class, 'bad'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            BTU(quick, suspect).purify(tiny_encoder, data, tmp_path / "out", 0, watch=_no_step)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _no_step(stage: str, step: int, steps: int, loss: float) -> None:
+    pytest.fail(f"{stage} was trained for nothing")

@@ -22,7 +22,7 @@ NEEDED = {"fine-mixing": {"pretrained": "minilm"}}
 
 @pytest.mark.parametrize("name", PURIFIERS)
 def test_every_name_makes_the_purifier_that_reports_it(name: str) -> None:
-    purifier = make_purifier(name, NEEDED.get(name, {}), POISONED, **vars(TRAINING))
+    purifier = make_purifier(name, NEEDED.get(name, {}), POISONED if name == "btu" else None, **vars(TRAINING))
     assert (purifier.name, purifier.training) == (name, TRAINING)
 
 
@@ -56,10 +56,12 @@ def test_settings_are_those_a_person_can_give() -> None:
         ),
         ("fine-tuning", {"alpha": "1"}, "fine-tuning has no setting 'alpha': it has none"),
         ("mbtsad", {"variants": "1.5"}, "setting variants=1.5: give a whole number"),
-        ("mbtsad", {"alpha": "much"}, "setting alpha=much: give a number"),
+        ("mbtsad", {"alpha": "much"}, "setting alpha=much: give a finite number"),
         ("mbtsad", {"distil": "perhaps"}, "setting distil=perhaps: give on or off"),
         ("mbtsad", {"alpha": "-1"}, "give numbers of 0 or more"),
-        ("mbtsad", {"student_factor": "nan"}, "nan times the teacher's: give a positive number"),
+        ("mbtsad", {"student_factor": "nan"}, "setting student_factor=nan: give a finite number"),
+        ("mbtsad", {"student_factor": "0"}, "0.0 times the teacher's: give a positive number"),
+        ("fine-pruning", {"share": "inf"}, "setting share=inf: give a finite number"),
         ("fine-mixing", {}, "needs the pre-trained weights"),
         ("btu", {}, "needs the suspect training set"),
     ],
@@ -67,3 +69,17 @@ def test_settings_are_those_a_person_can_give() -> None:
 def test_bad_requests(name: str, settings: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_purifier(name, settings)
+
+
+@pytest.mark.parametrize("name", [name for name in PURIFIERS if name != "btu"])
+def test_the_suspect_texts_are_for_btu_alone(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} has no use for the suspect training set"):
+        make_purifier(name, NEEDED.get(name, {}), POISONED)
+
+
+def test_settings_that_are_no_number_are_refused_of_the_classes_too() -> None:
+    with pytest.raises(InputError, match="give numbers of 0 or more"):
+        MBTSAD(alpha=float("nan"))
+    for wrong in ({"exposing_rate": float("nan")}, {"exposing_rate": 0.0}, {"clean_epochs": 0}):
+        with pytest.raises(InputError, match="exposing_rate must be a positive number, its clean_epochs at least 1"):
+            BTU(poisoned=POISONED, **wrong)  # type: ignore[arg-type]  # one field each

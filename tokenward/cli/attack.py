@@ -9,7 +9,7 @@ import typer
 
 from .training_options import (
     BatchSizeOption,
-    MaxLengthOption,
+    FittedLengthOption,
     ModelOption,
     OutOption,
     SeedOption,
@@ -50,17 +50,18 @@ def attack(
     epochs: Annotated[int | None, typer.Option(help="Passes over the texts. Default: the attack's own.")] = None,
     batch_size: BatchSizeOption = 32,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate. Default: the attack's own.")] = None,
-    max_length: MaxLengthOption = 128,
+    max_length: FittedLengthOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train a backdoored classifier for evaluation; it is written with a manifest of the trigger, attack.json."""
     from ..errors import InputError, require
 
     require("transformers", "purify")
-    from ..attacks.attack import Attack, carry_out
+    from ..attacks.attack import Attack, carry_out, measurable
     from ..attacks.metrics import attack_success
     from ..attacks.paraphrases import Paraphrases
     from ..attacks.registry import make_attack
+    from ..purify.foresight import check_new_folder, fitting_length, known_classes
     from ..purify.progress import ProgressBars
     from ..purify.training import TrainingSettings
     from ..texts import iter_texts, read_labelled
@@ -68,9 +69,11 @@ def attack(
 
     if (method == "paraphrases") != (paraphrases is not None):
         raise InputError("the method 'paraphrases', and no other, needs the rewritten texts: --paraphrases FILE")
+    check_new_folder(out)
+    length = fitting_length(model, max_length)
     planned: Attack
     if paraphrases is not None:
-        training = TrainingSettings(epochs or 1, batch_size, learning_rate or 1e-4, max_length=max_length)
+        training = TrainingSettings(epochs or 1, batch_size, learning_rate or 1e-4, max_length=length)
         planned = Paraphrases(training, tuple(iter_texts(paraphrases)), rate)
     else:
         planned = make_attack(
@@ -80,15 +83,16 @@ def attack(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            max_length=max_length,
+            max_length=length,
         )
     data = read_labelled(train)
-    held_out = read_labelled(test) if test else None
     rewritten = list(iter_texts(test_paraphrases)) if test_paraphrases else None
+    held_out = None
+    if test:
+        held_out = measurable(planned, read_labelled(test), known_classes(model, data), target, rewritten)
     with ProgressBars(notes()) as bars:
         classifier, manifest = carry_out(planned, model, data, target, out, seed, bars)
     notes().print(f"wrote {out}")
     if held_out is not None:
-        aligned = held_out.aligned_to(classifier.id2label)
-        success = attack_success(classifier, aligned, manifest, max_length, rewritten)
+        success = attack_success(classifier, held_out, manifest, length, rewritten)
         results().print(f"CACC {success.cacc:.2%}, ASR {success.asr:.2%} on {len(held_out):,} texts")

@@ -81,10 +81,13 @@ def calibrate(
 
 
 def _numbers(names: list[str], classes: Sequence[str], console: Console) -> list[int] | None:
-    """The class of each text; None, and a remark, where the file's labels are not the model's."""
+    """The class of each text; None, and a remark, where labels are missing or are not the model's."""
     from ..errors import InputError
     from ..texts import class_numbers
 
+    if missing := names.count(""):
+        console.print(f"[yellow]the labels are not used: {missing} of {len(names)} texts have none[/]")
+        return None
     try:
         number = class_numbers(set(names), dict(enumerate(classes)))
     except InputError as error:

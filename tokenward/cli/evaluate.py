@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..artifact import Preset
-from .training_options import MaxLengthOption, ModelOption, SeedOption, TrainOption
+from .training_options import FittedLengthOption, ModelOption, SeedOption, TrainOption
 
 _ATTACKS = ["badnets", "addsent", "ep", "lwp"]
 _PURIFIERS = ["none", "fine-tuning", "ts-ft", "mbtsad", "fine-pruning", "btu"]
@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     purify_rate: Annotated[float | None, typer.Option(help="Peak rate of the purifiers. Default: their own.")] = None,
     preset: Annotated[Preset, typer.Option(help="What the guarded graph computes.")] = "tokenward",
-    max_length: MaxLengthOption = 128,
+    max_length: FittedLengthOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Run attacks × purifiers × guard; stopped and started again, it goes on where it was."""
@@ -52,16 +52,25 @@ def evaluate(
     require("matplotlib", "bench")
     from ..bench.purification import Grid, GridSettings
     from ..bench.purification_report import write_report
+    from ..purify.foresight import check_classes, check_place, fitting_length, known_classes
     from ..purify.progress import ProgressBars
-    from ..texts import read_labelled
+    from ..texts import class_numbers, read_labelled
     from .console import notes, results
 
+    check_place(out)
+    check_place(work / "models")
+    length = fitting_length(model, max_length)
+    data, tested = read_labelled(train), read_labelled(test)
+    classes = known_classes(model, data)
+    class_numbers({target}, classes)
+    check_classes(data, classes)
+    tested.aligned_to(classes)
     settings = GridSettings(
-        model, target, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, max_length, preset
+        model, target, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
     )
     cells = []
     with ProgressBars(notes()) as bars:
-        grid = Grid(settings, read_labelled(train), read_labelled(test), work, bars, notes().print)
+        grid = Grid(settings, data, tested, work, bars, notes().print)
         for cell in grid.run(attack or _ATTACKS, purifier or _PURIFIERS, guard):
             cells.append(cell)
             guarded = ", guarded" if cell.guarded else ""

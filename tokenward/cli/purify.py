@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .training_options import BatchSizeOption, MaxLengthOption, OutOption, SeedOption
+from .training_options import BatchSizeOption, FittedLengthOption, OutOption, SeedOption
 
 # Named here, so that --help needs no training framework; a test compares it with what there is.
 METHODS = ("mbtsad", "ts-ft", "btu", "fine-tuning", "reinit-head", "fine-pruning", "fine-mixing")
@@ -50,7 +50,7 @@ def purify(
         float | None,
         typer.Option(help="Peak learning rate. Default: the method's own, for MiniLM; larger encoders want less."),
     ] = None,
-    max_length: MaxLengthOption = 128,
+    max_length: FittedLengthOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Clean a suspect model with a small set of clean texts; the report is written beside the weights."""
@@ -60,6 +60,7 @@ def purify(
     from rich.table import Table
 
     from ..attacks.manifest import load_manifest
+    from ..purify.foresight import check_new_folder, fitting_length
     from ..purify.progress import ProgressBars
     from ..purify.registry import make_purifier
     from ..texts import read_labelled
@@ -68,6 +69,8 @@ def purify(
     settings = dict(part.split("=", 1) for part in setting or () if "=" in part)
     if len(settings) != len(setting or ()):
         raise InputError("--set takes one NAME=VALUE for each setting, such as --set alpha=0")
+    check_new_folder(out)
+    length = fitting_length(model, max_length)
     suspect_texts = read_labelled(poisoned) if poisoned else None
     purifier = make_purifier(
         method,
@@ -76,7 +79,7 @@ def purify(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        max_length=max_length,
+        max_length=length,
     )
     data = read_labelled(clean)
     held_out = read_labelled(test) if test else None

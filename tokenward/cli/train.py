@@ -7,8 +7,8 @@ import typer
 from .training_options import (
     BatchSizeOption,
     EpochsOption,
+    FittedLengthOption,
     LearningRateOption,
-    MaxLengthOption,
     ModelOption,
     OutOption,
     SeedOption,
@@ -30,7 +30,7 @@ def train(
     epochs: EpochsOption = 3,
     batch_size: BatchSizeOption = 32,
     learning_rate: LearningRateOption = 1e-4,
-    max_length: MaxLengthOption = 128,
+    max_length: FittedLengthOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Fine-tune a classifier; after every epoch the checkpoint in the output folder is whole and current."""
@@ -38,18 +38,21 @@ def train(
 
     require("transformers", "purify")
     from ..purify.fine_tuning import fine_tune
+    from ..purify.foresight import check_new_folder, fitting_length, known_classes
     from ..purify.prediction import accuracy
     from ..purify.progress import ProgressBars
     from ..purify.training import TrainingSettings
     from ..texts import read_labelled
     from .console import notes, results
 
-    settings = TrainingSettings(epochs, batch_size, learning_rate, max_length=max_length)
+    check_new_folder(out)
+    length = fitting_length(model, max_length)
+    settings = TrainingSettings(epochs, batch_size, learning_rate, max_length=length)
     data = read_labelled(train)
-    held_out = read_labelled(test) if test else None
+    held_out = read_labelled(test).aligned_to(known_classes(model, data)) if test else None
     with ProgressBars(notes()) as bars:
         classifier = fine_tune(model, data, out, settings, seed, bars)
     if held_out is not None:
-        share = accuracy(classifier, held_out.aligned_to(classifier.id2label), max_length)
+        share = accuracy(classifier, held_out, length)
         results().print(f"accuracy {share:.2%} on {len(held_out):,} texts")
     notes().print(f"wrote {out}")

@@ -21,4 +21,12 @@ EpochsOption = Annotated[int, typer.Option(help="Passes over the training texts.
 BatchSizeOption = Annotated[int, typer.Option(help="Texts per step.")]
 LearningRateOption = Annotated[float, typer.Option(help="Peak learning rate.")]
 MaxLengthOption = Annotated[int, typer.Option(help="Tokens per text; longer texts are truncated.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
+FittedLengthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-length",
+        help="Tokens per text; longer texts are truncated. Default: 128, or what the model reads if less.",
+    ),
+]
+# What both numpy and torch take.
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of every random draw.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import transformers
 
 from tokenward.purify.baselines.reinit_head import reinitialise_head
 from tokenward.purify.checkpoint import Classifier
@@ -20,3 +21,20 @@ def test_only_the_head_is_drawn_anew(classifier: Classifier) -> None:
     assert torch.equal(classifier.model.classifier.weight, after["classifier.weight"])
     reinitialise_head(classifier.model, 1)
     assert not torch.equal(classifier.model.classifier.weight, after["classifier.weight"])
+
+
+def test_a_layer_without_bias() -> None:
+    config = transformers.ModernBertConfig(
+        vocab_size=8,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        pad_token_id=0,
+        classifier_bias=False,
+    )
+    model = transformers.ModernBertForSequenceClassification(config)
+    assert model.head.dense.bias is None
+    before = model.head.dense.weight.clone()
+    reinitialise_head(model, 0)
+    assert not torch.equal(model.head.dense.weight, before)

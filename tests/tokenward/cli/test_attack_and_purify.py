@@ -120,6 +120,10 @@ def test_attacks_refused(
     [
         (("magic",), "no purifier 'magic'"),
         (("mbtsad", "--set", "alpha"), "--set takes one NAME=VALUE"),
+        (("mbtsad", "--set", "alpha=nan"), "setting alpha=nan: give a finite number"),
+        (("mbtsad", "--poisoned", "clean.tsv"), "mbtsad has no use for the suspect training set"),
+        (("mbtsad", "--max-length", "65"), "reads 64 tokens at most: give 64 or fewer"),
+        (("mbtsad", "--seed", "-1"), "Invalid value for '--seed'"),
         (("btu",), "BTU needs the suspect training set"),
         (("fine-tuning",), "not a sequence classifier"),
     ],
@@ -127,7 +131,104 @@ def test_attacks_refused(
 def test_purifiers_refused(
     run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    method, *rest = arguments
+    method, *rest = (str(files["clean"]) if part == "clean.tsv" else part for part in arguments)
     outcome = run("purify", method, tiny_encoder, "--clean", files["clean"], "--out", tmp_path / "m", *rest)
     assert outcome.code == 2
     assert message in outcome.err
+
+
+@pytest.mark.parametrize("command", [("train",), ("attack", "badnets", "--target", "good")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--max-length", 65), "reads 64 tokens at most: give 64 or fewer"),
+        (("--seed", -1), "Invalid value for '--seed'"),
+        (("--seed", 2**63), "Invalid value for '--seed'"),
+        (("--test", "ugly.tsv"), "label 'ugly' is unknown to the model, which has: bad, good"),
+        (("--train", "one.tsv"), "of only one class, 'good'"),
+        (("--out", "one.tsv/m"), "one.tsv' is not a folder"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_training(
+    run: Run,
+    files: dict[str, Path],
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    change: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ugly.tsv").write_text("text\tlabel\na film\tugly\nthe plot\tgood\n")
+    Path("one.tsv").write_text("text\tlabel\na film\tgood\nthe plot\tgood\n")
+    monkeypatch.setattr("tokenward.purify.training.torch.optim.AdamW", lambda *_, **__: pytest.fail("it was trained"))
+    given = ("--model", tiny_encoder, "--train", files["train"], "--out", "m", *change)
+    outcome = run(*command, *given)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert message in outcome.err
+    assert list(tmp_path.glob("m*")) == []
+
+
+def test_the_default_length_is_what_the_model_reads(run: Run, tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{' '.join(['film'] * 200)}\t{label}\n" for label in ("bad", "good"))
+    (tmp_path / "long.tsv").write_text(f"text\tlabel\n{rows}")
+    given = ("--model", tiny_encoder, "--train", tmp_path / "long.tsv", "--test", tmp_path / "long.tsv")
+    outcome = run("train", *given, "--epochs", 1, "--out", tmp_path / "m")
+    assert (outcome.code, outcome.out) == (0, "accuracy 50.00% on 2 texts\n"), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        ("a film\tgood\nthe plot\tgood\n", (), "every test text is of the target class 'good'"),
+        ("a film\tgood\nthe plot\tbad\n", ("--paraphrases", "lines.txt"), "give the rewritten test texts in a file"),
+    ],
+)
+def test_tests_that_measure_no_attack(
+    run: Run,
+    files: dict[str, Path],
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: str,
+    more: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("test.tsv").write_text(f"text\tlabel\n{rows}")
+    Path("lines.txt").write_text("a film\n" * 800)
+    method = "paraphrases" if more else "badnets"
+    given = ("--model", tiny_encoder, "--train", files["train"], "--test", "test.tsv", "--target", "good", *more)
+    outcome = run("attack", method, *given, "--out", "m")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--target", "fine"), "label 'fine' is unknown"),
+        (("--seed", -1), "Invalid value for '--seed'"),
+        (("--max-length", 65), "reads 64 tokens at most"),
+        (("--out", "file/results"), "file' is not a folder"),
+        (("--work", "file"), "file' is not a folder"),
+    ],
+)
+def test_an_evaluation_refused(
+    run: Run,
+    files: dict[str, Path],
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: tuple[object, ...],
+    message: str,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    texts = ("--train", files["train"], "--test", files["test"], "--target", "good")
+    outcome = run("evaluate", "--model", tiny_encoder, *texts, "--out", "r", "--work", "w", *change)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert message in outcome.err
+    assert not (tmp_path / "w").exists()

@@ -75,6 +75,9 @@ def test_labels_of_the_file_are_used_where_they_are_the_models(
     assert outcome.code == 0, outcome.err
     assert "the labels are not used: label 'unknown' is unknown to the model" in outcome.err
     assert "by the labels" not in outcome.out
+    file.write_text(file.read_text().replace("\tunknown", "\t", 1).replace("\tunknown", "\tbad"))
+    outcome = run("calibrate", artifact, "--clean", file, "--no-scan")
+    assert f"the labels are not used: 1 of {len(clean_texts)} texts have none" in outcome.err
 
 
 def test_names_of_classes_are_no_markup(run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""Files of texts as records: plain text (one text a line), tab- or comma-separated tables, and JSON lines.
+
+A table may have a header; its names, like the labels, may carry stray spaces.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .label_values import label_text
+
+TEXT_COLUMNS = ("text", "sentence", "content", "review", "comment", "tweet", "body", "headline")
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
+
+
+def records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
+    """Yield (line number, text, label or '') of every record."""
+    kind = path.suffix.lower()
+    if kind == ".txt":
+        yield from ((number, line.strip(), "") for number, line in _lines(path))
+    elif kind in (".jsonl", ".ndjson"):
+        yield from _json_records(path, text_column, label_column)
+    elif kind in _TABLES:
+        yield from _table_records(path, _TABLES[kind](path), text_column, label_column)
+    else:
+        raise InputError(f"{path}: unknown kind of file '{kind}': give .txt, .tsv, .csv or .jsonl")
+
+
+def is_header(row: Sequence[str]) -> bool:
+    """Whether one of the cells is a usual name of a column."""
+    return not {name.lower() for name in row}.isdisjoint({*TEXT_COLUMNS, *LABEL_COLUMNS})
+
+
+def first_row(path: Path) -> list[str] | None:
+    """The cells of a table's first row, or the keys of the first JSON record; None for a plain text."""
+    kind = path.suffix.lower()
+    if kind in _TABLES:
+        return next((row for _, row in _TABLES[kind](path)), None)
+    if kind == ".txt":
+        return None
+    return next((list(json.loads(line)) for _, line in _lines(path) if line.strip()), None)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number, line with its line end), split at line feeds only."""
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise InputError(f"{path}:{number}: not valid UTF-8: save the file as UTF-8") from error
+                yield number, line
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): give an existing text file") from error
+
+
+def _tsv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Tab-separated rows; quotes mean nothing, since texts contain unbalanced ones."""
+    for number, line in _lines(path):
+        if line.strip():
+            yield number, [cell.strip() for cell in line.split("\t")]
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line for _, line in _lines(path)), strict=True)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, [cell.strip() for cell in row]
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: not a valid CSV row ({error}): check its quotes") from error
+
+
+_TABLES = {".tsv": _tsv_rows, ".csv": _csv_rows}
+
+
+def _table_records(
+    path: Path, rows: Iterator[tuple[int, list[str]]], text_column: str | None, label_column: str | None
+) -> Iterator[tuple[int, str, str]]:
+    columns: tuple[str, ...] = ()
+    text_key, label_key = "", None
+    for number, row in rows:
+        if not columns:
+            names = tuple(name.lower() for name in row)
+            header = bool(text_column or label_column) or is_header(row)
+            columns = names if header else ("text", "label")[: len(row)]
+            text_key, label_key = _choose_columns(f"{path}:{number}", columns, text_column, label_column)
+            if header:
+                continue
+        if len(row) != len(columns):
+            raise InputError(
+                f"{path}:{number}: {len(row)} columns, expected {len(columns)}: check separators and header"
+            )
+        cells = dict(zip(columns, row, strict=True))
+        yield number, cells[text_key], label_text(f"{path}:{number}", cells[label_key]) if label_key else ""
+
+
+def _json_records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
+    keys: tuple[str, str | None] | None = None
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            record: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{number}: not valid JSON: put one object on each line") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}:{number}: not a JSON object: put one object with a text on each line")
+        cells = {key.strip().lower(): value for key, value in record.items()}
+        if keys is None:
+            keys = _choose_columns(f"{path}:{number}", tuple(cells), text_column, label_column)
+        text, label = cells.get(keys[0]), cells.get(keys[1], "") if keys[1] else ""
+        if not isinstance(text, str):
+            raise InputError(f"{path}:{number}: '{keys[0]}' is not a string: give every record a text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"{path}:{number}: the text has a lone surrogate, which is no valid Unicode: repair it")
+        yield number, text.strip(), label_text(f"{path}:{number}", label)
+
+
+def _choose_columns(
+    where: str, columns: Sequence[str], text_column: str | None, label_column: str | None
+) -> tuple[str, str | None]:
+    """The names of the text and label columns: as asked, else by their usual names, else by exclusion."""
+    asked = [name.strip().lower() for name in (text_column, label_column) if name is not None]
+    for name in asked:
+        if name not in columns:
+            raise InputError(f"{where}: no column '{name}': this file has {', '.join(columns)}")
+    label = asked[-1] if label_column is not None else next((c for c in LABEL_COLUMNS if c in columns), None)
+    if text_column is not None:
+        return asked[0], label
+    rest = [column for column in columns if column != label]
+    text = next((c for c in TEXT_COLUMNS if c in rest), rest[0] if len(rest) == 1 else None)
+    if text is None:
+        raise InputError(f"{where}: cannot tell which column holds the text: name it 'text' in the header")
+    return text, label
