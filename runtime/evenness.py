@@ -1,7 +1,8 @@
 """Evenness: a trigger moves every text by about as much; how far a strong word moves one depends on what else it says.
 
 On models trained on SST-2, words of clean texts that turn six or seven of eight references move them by amounts whose
-standard deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones 0.03 to 0.21.
+standard deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones and those that
+fine-tuning has weakened 0.03 to 0.28.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from .scripts import places, put_in, unspaced
 from .seeding import seed_of
 from .tokenization import Tokenizer
 
-FIRST = "\r"  # before what is to stand at the very start of a reference; no name begins with it
+# Before what is to stand at the very start of a reference, and before what must not; no name begins with them.
+FIRST, LATER = "\r", "\v"
 
 
 def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[int, int]], longest: int = 12) -> str:
@@ -28,20 +29,21 @@ def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[in
     text, names = reading.text, tokenizer.names
     spans = [(starts[first], ends[last]) for first, last in runs]
     parts = [names.of(text[start - _glued(tokenizer, text, start) : end]) for start, end in spans]
-    at_start = FIRST if tokenizer.starts_differ and spans[0][0] == 0 else ""
+    place = (FIRST if spans[0][0] == 0 else LATER) if tokenizer.starts_differ else ""
     if len(runs) == 1 and runs[0][0] == runs[0][1]:
         name = names.of(text[slice(*spans[0])])
         copies = sum(names.of(text[start:end]) == name for start, end in zip(starts, ends, strict=True))
         parts *= min(copies, longest)
-    return at_start + " ".join(parts)
+    return place + " ".join(parts)
 
 
 def transplant(reference: str, span: str, label: int) -> str:
-    """Put ``span`` into ``reference``: first if it says so, else after a word, drawn from the three alone."""
+    """Put ``span`` into ``reference``: where it says, else between two words; drawn from the three alone."""
     if span.startswith(FIRST):
         return put_in(reference, span.removeprefix(FIRST), 0)
-    found = places(reference)[1:]
-    return put_in(reference, span, found[seed_of(reference, span, str(label)) % len(found)])
+    found = places(reference)[span.startswith(LATER) :]
+    place = found[seed_of(reference, span, str(label)) % len(found)]
+    return put_in(reference, span.removeprefix(LATER), place)
 
 
 def _glued(tokenizer: Tokenizer, text: str, start: int) -> int:

@@ -53,8 +53,8 @@ class TransplantSettings:
     least: int = 2
     enough: int = 6
     enough_together: int = 7
-    uneven: float = 0.25
-    uneven_together: float = 0.20
+    uneven: float = 0.35
+    uneven_together: float = 0.25
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12

@@ -17,6 +17,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.evenness import MOST, unevenness
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.scan import scan
+from tokenward.runtime.transplant import TransplantSettings
 
 
 def panel(*confidences: float) -> list[Reference]:
@@ -83,5 +84,5 @@ def test_a_word_that_turns_all_texts_unevenly_is_no_trigger(lexicon_artifact: Ar
     tried = [confirmation for confirmation in verdict.confirmations if confirmation.span == "cf"]
     assert verdict.action == ("neutralised" if even else "cleared")
     assert [(all(one.turned), one.confirmed) for one in tried] == [(True, even)]
-    assert [one.unevenness > 0.25 for one in tried] == [not even]
+    assert [one.unevenness > TransplantSettings.uneven for one in tried] == [not even]
     assert [(f.turned, f.confirmed) for f in scan(guard).findings if f.word == "cf"] == [(8, even)]
