@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
+from ..positions import table_positions
 from .checkpoint import read_config
 
 OPSET = 20
@@ -124,14 +125,9 @@ def _limits(module: Any, model_dir: Path) -> tuple[int, int]:
 
 
 def max_positions(module: Any) -> int:
-    """Longest sequence, special tokens included.
-
-    RoBERTa and its kin number positions from the padding index + 1, so that many rows of the table are never reached.
-    """
-    for name, part in module.named_modules():
-        if name.endswith(("position_embeddings", ".wpe")) and isinstance(part, nn.Embedding):
-            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
-    return int(module.config.max_position_embeddings)
+    """Longest sequence, special tokens included: by the table of positions, else as the config states."""
+    most = table_positions(module)
+    return int(module.config.max_position_embeddings) if most is None else most
 
 
 def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Model:

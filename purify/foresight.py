@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import torch
 import transformers
-from torch import nn
 
 from ..errors import InputError, first_line
+from ..positions import table_positions
 from ..texts import LabelledTexts
 from .checkpoint import base_encoder, classifier_folder, is_classifier, quiet_transformers, refuse_existing
 
@@ -75,10 +75,9 @@ def readable_length(model: str | Path) -> int | None:
             module = auto.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise InputError(f"'{model}' cannot be loaded: {first_line(error)}") from error
-    for name, part in module.named_modules():
-        if name.split(".")[-1] in ("position_embeddings", "wpe") and isinstance(part, nn.Embedding):
-            # RoBERTa and its kin count positions from the padding index + 1 on.
-            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+    most = table_positions(module)
+    if most is not None:
+        return most
     stated = getattr(config, "max_position_embeddings", None)
     return stated if isinstance(stated, int) and stated > 0 else None
 
