@@ -29,12 +29,13 @@ from .refusals import ClosingError, DeadlineError, OverloadedError
 from .stages import Stage
 from .tokenization import Encoding
 from .verdict import Mode, Verdict
+from .warm_up import warm_up
 
 _log = logging.getLogger("tokenward")
 
 CHARACTERS_PER_ROUND = 65_536  # tokenised at once: more would keep short texts waiting
 PROBE = "is anybody there"
-WARM_UP_SECONDS = 300.0  # the first batch may compile kernels: no deadline of a request's
+WARM_UP_SECONDS = 300.0  # the first batches may compile kernels: no deadline of a request's
 HALT_SECONDS = 2.0
 
 Batch = list[Entry[Case]]
@@ -44,7 +45,7 @@ class AsyncGuard:
     """A guard for many concurrent callers on one event loop.
 
     ``async with AsyncGuard(path) as guard: await guard.classify([...])``. Entering loads the artifact, starts the
-    stages and runs one text through them; leaving finishes what was accepted.
+    stages, warms them up and runs one text through them; leaving finishes what was accepted.
 
     Args:
         source: an artifact folder, a guard that is loaded already, or a function that loads one.
@@ -86,6 +87,7 @@ class AsyncGuard:
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
             self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
             self._tokeniser = asyncio.create_task(self._tokenise())
+            await warm_up(self.guard, self._core, self.options.parallel, WARM_UP_SECONDS)
             await self.answer(PROBE, "off", deadline=WARM_UP_SECONDS)
         except BaseException:
             await self.aclose()

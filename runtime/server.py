@@ -18,12 +18,15 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .guard import Guard
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
 from .openapi import install_document
 from .server_admission import Admission
+from .server_direct import Direct
 from .server_envelope import Envelope
 from .server_errors import install_handlers
 from .server_health import health_router
@@ -32,7 +35,7 @@ from .server_protocol import Connection
 from .server_v1 import v1_router
 from .service import Service
 from .settings import ServeSettings, load_settings
-from .v2_routes import v2_router
+from .v2_routes import VERSION, v2_router
 
 DESCRIPTION = (
     "Classifies texts so that a backdoor trigger in them does not decide the answer. "
@@ -57,7 +60,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
             with _noticing_shutdown(service):
                 yield
 
-    app = FastAPI(
+    app = _Application(
         title="Tokenward",
         version=__version__,
         description=DESCRIPTION,
@@ -67,14 +70,32 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Admission, service=service)
-    routers = (v1_router(service), v2_router(service), health_router(service), page_router(service, app))
-    app.add_middleware(Envelope, service=service, routes=[*app.routes, *(r for each in routers for r in each.routes)])
+    inference = (v1_router(service), v2_router(service))
+    routers = (*inference, health_router(service), page_router(service, app))
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]
     install_handlers(app)
     for router in routers:
         app.include_router(router)
     install_document(app)
+    asked = [r for each in inference for r in each.routes if isinstance(r, APIRoute) and "POST" in r.methods]
+    direct = Direct(app.outermost, asked, {"model": settings.model_name, "version": VERSION})
+    app.outermost = Envelope(Admission(direct, service), service, routes)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with layers around it, where they are cheaper than its own middleware.
+
+    Attributes:
+        outermost: the layer that a request meets first.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.outermost: ASGIApp = super().__call__
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.outermost(scope, receive, send)
 
 
 def worker_app() -> FastAPI:

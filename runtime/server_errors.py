@@ -57,17 +57,26 @@ def error_response(request_id: str, refusal: Refusal) -> Response:
     return Response(json.dumps(body.model_dump()), refusal.status_code, refusal.headers, "application/json")
 
 
+ANSWERED: tuple[type[Exception], ...] = (TokenwardError, ValidationError, HTTPException)
+"""What routes may raise; what nobody foresaw is left to the envelope, which is around them all."""
+
+
+def answer_to(request: Request, error: Exception) -> Response:
+    """The answer for an error of one of the kinds ``ANSWERED``."""
+    refusal = _refusal(error)
+    if refusal.status_code == 422 and request.url.path.startswith("/v2/"):
+        refusal.status_code = 400  # what clients of that protocol expect
+    request.state.outcome = refusal.code
+    return error_response(request.state.request_id, refusal)
+
+
 def install_handlers(app: FastAPI) -> None:
-    """Answer what routes raise; what nobody foresaw is left to the envelope, which is around them all."""
+    """Answer what routes raise."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        refusal = _refusal(error)
-        if refusal.status_code == 422 and request.url.path.startswith("/v2/"):
-            refusal.status_code = 400  # what clients of that protocol expect
-        request.state.outcome = refusal.code
-        return error_response(request.state.request_id, refusal)
+        return answer_to(request, error)
 
-    for kind in (TokenwardError, ValidationError, HTTPException):
+    for kind in ANSWERED:
         app.add_exception_handler(kind, refuse)
 
 

@@ -80,6 +80,7 @@ def test_any_mix_of_calls_gets_what_the_guard_answers(make_lexicon_guard, assert
 async def test_callers_share_batches(lexicon_guard, engine, clean_texts):
     recorder = Recorder()
     async with AsyncGuard(lexicon_guard, PATIENT, observer=recorder) as guard:
+        del engine.batches[:-1]  # those it warmed up with; the probe was the last
         await asyncio.gather(*(guard.classify(text, "off") for text in clean_texts[:64]))
     assert len(engine.batches) < 16
     assert all(rows == 1 or rows * width <= lexicon_guard.reader.token_budget for rows, width in engine.batches)
@@ -92,13 +93,14 @@ async def test_as_many_batches_run_at_a_time_as_the_options_say(lexicon_guard, e
     options = BatchingOptions(max_wait=0.0, deadline=30.0, parallel=parallel)
     async with AsyncGuard(lexicon_guard, options) as guard:
         engine.hold()
+        engine.batches.clear()
         calls = []
         for number in range(5):
             calls.append(asyncio.create_task(guard.classify("story " * (number + 1))))
             while guard._tokenising or not guard._incoming.empty():
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.02)
-        assert len(engine.batches) - 1 == parallel  # the first was the warm-up
+        assert len(engine.batches) == parallel
         assert guard.waiting == 5 - parallel
         engine.free.set()
         assert [len(await call) for call in calls] == [1] * 5
@@ -106,12 +108,13 @@ async def test_as_many_batches_run_at_a_time_as_the_options_say(lexicon_guard, e
 
 async def test_a_burst_of_one_trigger_is_tried_once(lexicon_guard, make_lexicon_guard, engine):
     async with AsyncGuard(lexicon_guard, PATIENT) as guard:
+        engine.batches.clear()
         await guard.classify(POISONED)
     alone = sum(rows for rows, _ in engine.batches)
-    engine.batches.clear()
     fresh = make_lexicon_guard(GuardOptions())
     fresh.reader.engine = engine
     async with AsyncGuard(fresh, PATIENT) as guard:
+        engine.batches.clear()
         verdicts = await asyncio.gather(*(guard.classify(POISONED) for _ in range(50)))
     assert {verdict.action for (verdict,) in verdicts} == {"neutralised"}
     assert sum(rows for rows, _ in engine.batches) == alone
