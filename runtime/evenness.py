@@ -8,8 +8,8 @@ fine-tuning has weakened 0.03 to 0.28.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
-from statistics import fmean, pstdev
+from math import log, sqrt
+from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins
@@ -34,7 +34,13 @@ def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
     """
     moves = [margin + _lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
     mean = fmean(moves)
-    return min(min(pstdev(margins), pstdev(moves)) / mean, MOST) if mean > 0 else MOST
+    return min(min(_deviation(margins), _deviation(moves)) / mean, MOST) if mean > 0 else MOST
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Standard deviation; in floats, since the exact one of the library is most of what judging a text takes."""
+    mean = fmean(values)
+    return sqrt(fmean([(value - mean) ** 2 for value in values]))
 
 
 def _lead(confidence: float) -> float:

@@ -97,13 +97,13 @@ class Judge:
         if _strongest(opinions)[2] >= 0:
             return Outcome("cleared", reading)
         screen = self._screen
-        if screen is None or not screen.due(reading):
+        ranking = screen.ranking(reading) if screen is not None and screen.due(reading) else ()
+        if screen is None or not ranking:
             return Outcome("passed", reading)
-        suspicious = yield from screen.suspicious(reading)
+        suspicious = yield from screen.suspicious(reading, ranking)
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)
-        first = [screen.ranking(reading)]
-        return (yield from confirmer.confirm(reading, first, lambda rest: [screen.ranking(rest)], screened=True))
+        return (yield from confirmer.confirm(reading, [ranking], lambda rest: [screen.ranking(rest)], screened=True))
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -20,6 +22,8 @@ from .observer import Observer, Timing
 from .reading import Reading
 from .recent import RecentActions
 from .verdict import Mode, Verdict
+
+Labelled = TypeVar("Labelled", Counter, Histogram)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -38,38 +42,50 @@ class Metrics(Observer):
         self.registry = registry = CollectorRegistry()
         self.recent = RecentActions()
         self._drifts: list[tuple[Gate, Drift]] = []
-        self._requests = Counter(
-            "tokenward_requests", "Requests by route and outcome.", ["route", "outcome"], registry=registry
+        self._requests = _labelled(
+            Counter("tokenward_requests", "Requests by route and outcome.", ["route", "outcome"], registry=registry)
         )
-        self._texts = Counter("tokenward_texts", "Texts by what became of them.", ["outcome"], registry=registry)
-        self._actions = Counter(
-            "tokenward_actions",
-            "Verdicts by action, enforced label and mode.",
-            ["action", "label", "mode"],
-            registry=registry,
+        self._texts = _labelled(
+            Counter("tokenward_texts", "Texts by what became of them.", ["outcome"], registry=registry)
+        )
+        self._actions = _labelled(
+            Counter(
+                "tokenward_actions",
+                "Verdicts by action, enforced label and mode.",
+                ["action", "label", "mode"],
+                registry=registry,
+            )
         )
         self._fallbacks = Counter(
             "tokenward_fallbacks", "Texts decided without a second look: its budget was spent.", registry=registry
         )
-        self._trials = Counter(
-            "tokenward_trials",
-            "Suspects tried, by whether the cache knew the outcome, and whether they are triggers.",
-            ["cached", "confirmed"],
-            registry=registry,
+        self._trials = _labelled(
+            Counter(
+                "tokenward_trials",
+                "Suspects tried, by whether the cache knew the outcome, and whether they are triggers.",
+                ["cached", "confirmed"],
+                registry=registry,
+            )
         )
-        self._gradients = Counter(
-            "tokenward_gradients",
-            "First passes by whether the gate let the gradient be skipped.",
-            ["skipped"],
-            registry=registry,
+        self._gradients = _labelled(
+            Counter(
+                "tokenward_gradients",
+                "First passes by whether the gate let the gradient be skipped.",
+                ["skipped"],
+                registry=registry,
+            )
         )
         self._queue = Gauge(
             "tokenward_queue_texts", "Texts that wait for the model.", registry=registry, multiprocess_mode="livesum"
         )
-        self._batch = Histogram(
-            "tokenward_batch_texts", "Texts in a micro-batch, by look.", ["look"], buckets=TEXTS, registry=registry
+        self._batch = _labelled(
+            Histogram(
+                "tokenward_batch_texts", "Texts in a micro-batch, by look.", ["look"], buckets=TEXTS, registry=registry
+            )
         )
-        self._tokens = Counter("tokenward_tokens", "Tokens run, by kind: text or padding.", ["kind"], registry=registry)
+        self._tokens = _labelled(
+            Counter("tokenward_tokens", "Tokens run, by kind: text or padding.", ["kind"], registry=registry)
+        )
         self._seconds = Histogram(
             "tokenward_stage_seconds",
             "Time a request spent in each stage.",
@@ -94,7 +110,7 @@ class Metrics(Observer):
 
     def request_done(self, route: str, outcome: str) -> None:
         """Count a request: ``route`` is a template, ``outcome`` is ``ok`` or the code of an error."""
-        self._requests.labels(route, outcome).inc()
+        self._requests(route, outcome).inc()
 
     def render(self) -> bytes:
         """The exposition text; with several workers, that of all of them together."""
@@ -116,22 +132,22 @@ class Metrics(Observer):
 
     def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
         """Count a batch."""
-        self._batch.labels("second" if urgent else "first").observe(texts)
-        self._tokens.labels("text").inc(tokens)
-        self._tokens.labels("padding").inc(padded - tokens)
+        self._batch("second" if urgent else "first").observe(texts)
+        self._tokens("text").inc(tokens)
+        self._tokens("padding").inc(padded - tokens)
 
     def judged(self, first: Reading, verdict: Verdict, mode: Mode) -> None:
         """Count a verdict; off mode is no sign of anything, and counts as answered only."""
-        self._texts.labels("answered").inc()
+        self._texts("answered").inc()
         if mode == "off":
             return
-        self._actions.labels(verdict.action, verdict.enforced_label, mode).inc()
-        self._gradients.labels(_YES[first.anomaly_score is None]).inc()
+        self._actions(verdict.action, verdict.enforced_label, mode).inc()
+        self._gradients(_YES[first.anomaly_score is None]).inc()
         self.recent.add(verdict.action)
         for suspect in verdict.suspects:
             self._suspects.add(suspect.text)
         for trial in verdict.confirmations:
-            self._trials.labels(_YES[trial.cached], _YES[trial.confirmed]).inc()
+            self._trials(_YES[trial.cached], _YES[trial.confirmed]).inc()
         if verdict.fallback:
             self._fallbacks.inc()
         if verdict.action != "unscorable":
@@ -145,11 +161,11 @@ class Metrics(Observer):
 
     def dropped(self, texts: int) -> None:
         """Count texts that nobody waited for any more."""
-        self._texts.labels("dropped").inc(texts)
+        self._texts("dropped").inc(texts)
 
     def failed(self, texts: int) -> None:
         """Count texts of a batch on which the engine failed."""
-        self._texts.labels("failed").inc(texts)
+        self._texts("failed").inc(texts)
 
     def _watch(self, first: Reading, verdict: Verdict) -> None:
         length = len(first.encoding)
@@ -158,6 +174,11 @@ class Metrics(Observer):
             return
         for gate, drift in self._drifts:
             drift.observe(gate.score(first).value, length)
+
+
+def _labelled(metric: Labelled) -> Callable[..., Labelled]:
+    """The children of a metric by their labels, of which there are few: looking one up takes longer than counting."""
+    return lru_cache(maxsize=1024)(metric.labels)
 
 
 def _forget_dead_workers(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ T = TypeVar("T")
 PER_TOKEN = ("class_attention", "attention_received", "saliency", "token_scores")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """One text's pass.
 
@@ -37,7 +38,7 @@ class Reading:
     anomaly_score: float | None
     suspect: int
 
-    @property
+    @cached_property
     def predicted(self) -> int:
         """Index of the model's answer."""
         return int(self.logits.argmax())

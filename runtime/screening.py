@@ -51,16 +51,15 @@ class Screen:
         self._gate = ClassTokenGate()
 
     def due(self, reading: Reading) -> bool:
-        """Whether the model is sure enough of a text, which has words and a class that they can be tried for."""
+        """Whether the model is sure enough of a text, and words can be tried for its class."""
         label = reading.predicted
-        sure = margin(reading) >= self._margins[label] and self._transplants.can_try(label)
-        return sure and bool(self.ranking(reading))
+        return margin(reading) >= self._margins[label] and self._transplants.can_try(label)
 
     def ranking(self, reading: Reading) -> tuple[int, ...]:
         """Words, strongest first."""
         return self._transplants.suspects(reading, self._gate.score(reading).words)
 
-    def suspicious(self, reading: Reading) -> Asking[bool | None]:
-        """Whether the strongest words and run of words turn a reference; None where the budget is spent."""
-        suspicious, _ = yield from within(self._budget, self._transplants.turns(reading, self.ranking(reading)))
+    def suspicious(self, reading: Reading, ranking: Sequence[int]) -> Asking[bool | None]:
+        """Whether the first words and the run of words turn a reference; None where the budget is spent."""
+        suspicious, _ = yield from within(self._budget, self._transplants.turns(reading, ranking))
         return suspicious

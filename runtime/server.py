@@ -77,7 +77,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
     for router in routers:
         app.include_router(router)
     install_document(app)
-    asked = [r for each in inference for r in each.routes if isinstance(r, APIRoute) and "POST" in r.methods]
+    asked = [r for each in inference for r in each.routes if isinstance(r, APIRoute) and "POST" in (r.methods or ())]
     direct = Direct(app.outermost, asked, {"model": settings.model_name, "version": VERSION})
     app.outermost = Envelope(Admission(direct, service), service, routes)
     return app

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from uuid import uuid4
+from secrets import token_hex
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,11 +18,11 @@ from .service import Service
 _log = logging.getLogger("tokenward")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNFORESEEN = Refusal(500, "internal", "something went wrong here: the server's log says what")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-}
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
+]
 
 
 class Envelope:
@@ -48,7 +48,7 @@ class Envelope:
             scope = {**scope, "method": "GET"}  # the server below knows better, and sends no body
         given = Headers(scope=scope).get("x-request-id", "")
         state = scope.setdefault("state", {})
-        state["request_id"] = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        state["request_id"] = given if _REQUEST_ID.fullmatch(given) else token_hex(16)
         state["outcome"] = "ok"
         started = False
 
@@ -56,10 +56,11 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = state["request_id"]
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", state["request_id"].encode()),
+                    *_HEADERS,
+                ]
             await send(message)
 
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, to_json
 
 from .observer import Timing
 from .server_errors import ErrorBody
@@ -84,7 +83,7 @@ def v1_router(service: Service) -> APIRouter:
             "verdicts": [verdict.to_dict() for verdict in answer.verdicts],
             "timing": _milliseconds(answer.timing),
         }
-        return Response(json.dumps(document, allow_nan=False), media_type="application/json")
+        return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
 
     return router
 

@@ -50,12 +50,12 @@ def word_name(tokenizer: Tokenizer, reading: Reading, word: int) -> str:
 
 def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:
     """The name of every word of a reading, by index."""
-    return [tokenizer.names.of(reading.text[start:end]) for start, end in zip(*reading.encoding.edges(), strict=True)]
+    return [tokenizer.names.of(reading.text[start:end]) for start, end in zip(*reading.encoding.edges, strict=True)]
 
 
 def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
     """Every place where a run of ``span`` stands in its reading, left to right, not overlapping."""
-    starts, ends = reading.encoding.edges()
+    starts, ends = reading.encoding.edges
     found: list[Words] = []
     taken: set[int] = set()
     for first, last in span.runs:
@@ -97,7 +97,7 @@ def widened(reading: Reading, places: Sequence[Words], left: int, right: int) ->
 
 def beside(reading: Reading, cuts: Sequence[int], reach: int) -> list[int]:
     """Words of a reading up to ``reach`` words before and after the characters ``cuts``, the nearest first."""
-    starts, _ = reading.encoding.edges()
+    starts, _ = reading.encoding.edges
     after = [bisect_left(starts, cut) for cut in cuts]
     near = [word for step in range(reach) for right in after for word in (right - 1 - step, right + step)]
     return list(dict.fromkeys(word for word in near if 0 <= word < len(starts)))
@@ -105,7 +105,7 @@ def beside(reading: Reading, cuts: Sequence[int], reach: int) -> list[int]:
 
 def offsets_of(reading: Reading, places: Sequence[Words]) -> list[Offsets]:
     """Character offsets of places in a reading."""
-    starts, ends = reading.encoding.edges()
+    starts, ends = reading.encoding.edges
     return [(starts[first], ends[last]) for first, last in places]
 
 

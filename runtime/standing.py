@@ -25,7 +25,7 @@ def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[in
         runs: first and last word of each, left to right.
         longest: most copies of a single word.
     """
-    starts, ends = reading.encoding.edges()
+    starts, ends = reading.encoding.edges
     text, names = reading.text, tokenizer.names
     spans = [(starts[first], ends[last]) for first, last in runs]
     parts = [names.of(text[start - _glued(tokenizer, text, start) : end]) for start, end in spans]

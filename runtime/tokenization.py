@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .scripts import unspaced
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Encoding:
     """One tokenised text of n tokens, special tokens included.
 
@@ -42,9 +43,10 @@ class Encoding:
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Character offsets from the start of word ``first`` to the end of word ``last``."""
-        inside = ((self.words >= first) & (self.words <= last)).nonzero()[0]
-        return int(self.starts[inside[0]]), int(self.ends[inside[-1]])
+        starts, ends = self.edges
+        return starts[first], ends[last]
 
+    @cached_property
     def edges(self) -> tuple[list[int], list[int]]:
         """Character offsets of every word: where each starts, and where each ends."""
         real = self.words >= 0
@@ -52,7 +54,7 @@ class Encoding:
         firsts, lasts = np.searchsorted(words, count), np.searchsorted(words, count, "right") - 1
         return self.starts[real][firsts].tolist(), self.ends[real][lasts].tolist()
 
-    @property
+    @cached_property
     def word_count(self) -> int:
         """Words that were read."""
         return int(self.words.max(initial=-1)) + 1

@@ -41,7 +41,7 @@ def put(tokenizer: Tokenizer, text: str, *words: int) -> str:
 def pieces(tokenizer: Tokenizer, text: str, word: str) -> list[list[int]]:
     """The tokens of every place where ``word`` stands in ``text``, without those of a mark before it."""
     (encoding,) = tokenizer.encode([text])
-    starts, ends = encoding.edges()
+    starts, ends = encoding.edges
     found = [w for w, (a, b) in enumerate(zip(starts, ends, strict=True)) if text[a:b].strip() == word]
     return [encoding.ids[encoding.words == w].tolist() for w in found]
 
@@ -49,7 +49,7 @@ def pieces(tokenizer: Tokenizer, text: str, word: str) -> list[list[int]]:
 @pytest.mark.parametrize("text", ["film a was", "a film was", 'was a "film" a', "was (film", "a was, film"])
 def test_the_model_reads_a_transplant_as_it_read_the_text(tokenizer: Tokenizer, text: str) -> None:
     (encoding,) = tokenizer.encode([text])
-    word = next(w for w, end in enumerate(encoding.edges()[1]) if text[:end].endswith("film"))
+    word = next(w for w, end in enumerate(encoding.edges[1]) if text[:end].endswith("film"))
     transplanted = transplant("a was dull", put(tokenizer, text, word), 1)
     assert pieces(tokenizer, transplanted, "film") == pieces(tokenizer, text, "film")
 

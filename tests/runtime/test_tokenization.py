@@ -127,9 +127,9 @@ def test_a_text_can_be_read_to_its_end(tokenizers: dict[str, Tokenizer]) -> None
         assert read.truncated
         assert not whole.truncated
         assert whole.word_count == 50
-        starts, ends = whole.edges()
+        starts, ends = whole.edges
         assert [text[a:b].strip() for a, b in zip(starts, ends, strict=True)] == ["films"] * 50
-        assert (starts[: read.word_count - 1], ends[: read.word_count - 1]) == tuple(e[:-1] for e in read.edges())
+        assert (starts[: read.word_count - 1], ends[: read.word_count - 1]) == tuple(e[:-1] for e in read.edges)
 
 
 def test_a_text_without_tokens_is_read_as_padding(tmp_path: Path) -> None:
