@@ -12,7 +12,7 @@ from ..runtime.engine import ALWAYS_SKIP
 from ..runtime.gates import ClassTokenGate, fit
 from ..runtime.guard import Guard, GuardOptions
 from ..runtime.judge import calibrated
-from ..runtime.transplant import TransplantSettings
+from ..runtime.transplant_settings import TransplantSettings
 from ..texts import LabelledTexts
 from .record import Metric, Row
 from .tally import CountingEngine
@@ -63,6 +63,7 @@ def variations() -> Iterator[Variation]:
         "enough_together": (6, 7, 8),
         "uneven": (0.1, 0.2, 0.25, 0.35, 0.5),
         "uneven_together": (0.05, 0.1, 0.2, 0.25, 0.5),
+        "led": (0.3, 0.4, 0.5, 0.6, 1.0),
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),
         "longest": (3, 6, 12, 20),
         "together": (1, 3, 5, 8),

@@ -23,7 +23,8 @@ from .screening import sure_margins
 from .scripts import beginning
 from .spans import word_names
 from .standing import transplant
-from .transplant import Transplants, TransplantSettings, lead
+from .transplant import Transplants, lead
+from .transplant_settings import TransplantSettings
 from .vouching import bars, vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}

@@ -1,8 +1,14 @@
-"""Evenness: a trigger moves every text by about as much; how far a strong word moves one depends on what else it says.
+"""What tells a trigger from strong words that turn references, too: how evenly it moves them, and what it is made of.
 
-On models trained on SST-2, words of clean texts that turn six or seven of eight references move them by amounts whose
-standard deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones and those that
-fine-tuning has weakened 0.03 to 0.28.
+A trigger moves every text by about as much; how far a strong word moves one depends on what else it says. On models
+trained on SST-2, words of clean texts that turn six or seven of eight references move them by amounts whose standard
+deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones and those that fine-tuning
+has weakened 0.03 to 0.28.
+
+Words of a trigger that act together only do little alone; of strong words that happen to stand in one text, the
+strongest does most of what all of them do. There, of eight such sets of clean texts the strongest word had 0.35 to 0.83
+of it (six of them over 0.56), of 62 sets around a phrase or a pair 0.08 to 0.42 in all but three, which had a part of
+the trigger only.
 """
 
 from __future__ import annotations
@@ -32,9 +38,29 @@ def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
     Returns:
         A number from 0 to ``MOST``, which it is where the span does not move them towards its class.
     """
-    moves = [margin + _lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
+    moves = _moves(margins, panel)
     mean = fmean(moves)
     return min(min(_deviation(margins), _deviation(moves)) / mean, MOST) if mean > 0 else MOST
+
+
+def leading_share(alone: Sequence[Margins], together: Margins, panel: Sequence[Reference]) -> float:
+    """What the strongest of some words does alone, as a share of what all of them do to the same references.
+
+    Args:
+        alone: margins of each word.
+        together: of all of them, in the same references.
+        panel: as in :func:`unevenness`.
+
+    Returns:
+        A number up to ``MOST``, which it is where all together do not move the references towards their class.
+    """
+    strongest = max(fmean(_moves(margins, panel)) for margins in alone)
+    whole = fmean(_moves(together, panel))
+    return min(strongest / whole, MOST) if whole > 0 else MOST
+
+
+def _moves(margins: Margins, panel: Sequence[Reference]) -> list[float]:
+    return [margin + _lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -22,7 +22,8 @@ from .judge import Judge, calibrated, drive
 from .reading import Reader
 from .screening import Screen
 from .tokenization import Encoding, Tokenizer
-from .transplant import Transplants, TransplantSettings
+from .transplant import Transplants
+from .transplant_settings import TransplantSettings
 from .verdict import MODES, Mode, Verdict
 
 # Texts judged at a time. A trigger that is in many texts of one call is confirmed for the first of them, and the cache

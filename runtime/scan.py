@@ -22,7 +22,8 @@ from .judge import calibrated
 from .scripts import places
 from .standing import transplant
 from .tokenization import Tokenizer
-from .transplant import Transplants, TransplantSettings, lead
+from .transplant import Transplants, lead
+from .transplant_settings import TransplantSettings
 
 # Words that are tried at once, each in two groups with others beside it: one group missed at most 2 of 100 times
 # where a planted trigger was in it (BadNets with five words, EP).

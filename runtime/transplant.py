@@ -9,67 +9,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
-from .evenness import unevenness
+from .evenness import leading_share, unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
 from .spans import Span, span_of, word_name
 from .standing import transplant
 from .tokenization import Tokenizer
-
-
-@dataclass(frozen=True)
-class TransplantSettings:
-    """How hard a suspect is tried.
-
-    Attributes:
-        references: texts that a grown span is put into.
-        probes: references tried first; a word that turns none of them is cleared. One that does not even turn the
-            first, neither alone nor with others of its text, is not tried alone at all.
-        growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
-            the others.
-        least: references that a single word must turn to be grown.
-        enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
-            longer turn all.
-        enough_together: references that several words must turn, which can outweigh some by their topic.
-        uneven: how unevenly a word alone may move the references (see :mod:`.evenness`).
-        uneven_together: the same for several words, which saturate some references by their topic.
-        remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
-        gain: relative growth of the mean margin that makes a neighbouring word part of the span.
-        longest: most words in a span.
-        together: strongest words of a text that are tried at once where none does it alone.
-        stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
-    """
-
-    references: int = 8
-    probes: int = 2
-    growth: int = 4
-    least: int = 2
-    enough: int = 6
-    enough_together: int = 7
-    uneven: float = 0.35
-    uneven_together: float = 0.25
-    remnant: int = 4
-    gain: float = 0.10
-    longest: int = 12
-    together: int = 5
-    stretch: int = 4
+from .transplant_settings import TransplantSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a suspect did: the span after growth, which of the references that it was put into it turned, how evenly."""
+    """What a suspect did: the span after growth, which of the references that it was put into it turned, how evenly.
+
+    Attributes:
+        led: what the strongest of several words does alone; None where that was not asked.
+    """
 
     span: Span
     turned: tuple[bool, ...]
     unevenness: float
     confirmed: bool
+    led: float | None = None
 
 
 class Transplants:
@@ -241,13 +209,23 @@ class Transplants:
         return (yield from self._try_set(reading, words, *strict))
 
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
-        """Try words together; not on all references where some show already that too few will turn."""
+        """Try words together; not on all references where some show already that too few will turn.
+
+        Where they are to move these evenly, none of them may do most of it alone.
+        """
         label, settings = reading.predicted, self.settings
         span = span_of(self._tokenizer, reading, words)
         (margins,) = yield from self.measure([span.put], label, settings.growth)
         if self.turned(margins, label).count(False) <= settings.references - enough:
             (margins,) = yield from self.measure([span.put], label, settings.references)
-        return self._trial(span, margins, label, enough, uneven)
+        trial = self._trial(span, margins, label, enough, uneven)
+        if not trial.confirmed or not math.isfinite(uneven):
+            return trial
+        each = [span_of(self._tokenizer, reading, [word]).put for word in words]
+        alone = yield from self.measure(each, label, settings.growth)
+        cut = [tried[: settings.growth] for tried in (*alone, margins)]  # the cache may know of more
+        led = leading_share(cut[:-1], cut[-1], self._panels[label])
+        return replace(trial, confirmed=led <= settings.led, led=led)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""

@@ -44,6 +44,8 @@ class Confirmation:
         unevenness: by how much it moved some references more than others (0: all alike, as triggers do).
         cached: no new forward pass was needed.
         confirmed: the span was found to be a trigger.
+        led: of several words tried together, what the strongest does alone as a share of what all do: much where they
+            are a strong word in company; None where that was not asked.
     """
 
     span: str
@@ -52,6 +54,7 @@ class Confirmation:
     unevenness: float
     cached: bool
     confirmed: bool
+    led: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

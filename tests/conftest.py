@@ -132,9 +132,10 @@ def lexicon_artifact(lexicon_tokenizer: Path, clean_texts: list[str]) -> Artifac
     reader = Reader(tokenizer_of(artifact), LexiconEngine(fast), 512)
     readings = reader.read(clean_texts, np.inf)
     references = tuple(
-        Reference(f"the {a} was {b} and {b} and {b}", label, 1.0, ease=-rank)  # calibration takes the clearest, too
-        for label, words in enumerate((WORDS["bad"], WORDS["good"]))
+        Reference(text, label, float(reader.read([text], np.inf)[0].probabilities[label]), ease=-rank)
+        for label, words in enumerate((WORDS["bad"], WORDS["good"]))  # calibration takes the clearest, too
         for rank, (a, b) in enumerate(zip(WORDS["plain"], words, strict=False))
+        for text in (f"the {a} was {b} and {b} and {b}",)
     )
     fits = {"class_token": fit(ClassTokenGate(), readings, 90.0)}
     calibration = Calibration(len(clean_texts), "0" * 64, fits, references)

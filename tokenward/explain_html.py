@@ -96,9 +96,10 @@ def _confirmation(confirmation: Confirmation) -> str:
         for reference, turned in zip(confirmation.references, confirmation.turned, strict=True)
     )
     known = ", known from an earlier text" if confirmation.cached else ""
+    led = "" if confirmation.led is None else f" Its strongest word does {confirmation.led:.0%} of that alone."
     return (
         f"<h2>“{_safe(confirmation.span)}” in {len(confirmation.turned)} other texts: {outcome}{known}</h2>"
-        f'<p class="soft">It moved them unevenly by {confirmation.unevenness:.0%}; a trigger moves all alike.</p>'
+        f'<p class="soft">It moved them unevenly by {confirmation.unevenness:.0%}; a trigger moves all alike.{led}</p>'
         f'<div class="wide"><table><tr><th>text</th><th>answer</th></tr>{rows}</table></div>'
     )
 

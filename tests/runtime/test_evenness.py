@@ -14,10 +14,11 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import WORDS, LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import Arrays, Batch
-from tokenward.runtime.evenness import MOST, unevenness
+from tokenward.runtime.evenness import MOST, leading_share, unevenness
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.scan import scan
-from tokenward.runtime.transplant import TransplantSettings
+from tokenward.runtime.transplant import Transplants
+from tokenward.runtime.transplant_settings import TransplantSettings
 
 
 def panel(*confidences: float) -> list[Reference]:
@@ -86,3 +87,52 @@ def test_a_word_that_turns_all_texts_unevenly_is_no_trigger(lexicon_artifact: Ar
     assert [(all(one.turned), one.confirmed) for one in tried] == [(True, even)]
     assert [one.unevenness > TransplantSettings.uneven for one in tried] == [not even]
     assert [(f.turned, f.confirmed) for f in scan(guard).findings if f.word == "cf"] == [(8, even)]
+
+
+@given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=5), CONFIDENCES, st.floats(0.5, 9.0))
+def test_the_leading_share_is_that_of_the_strongest_word(
+    moves: list[float], confidences: list[float], whole: float
+) -> None:
+    start = -leads(confidences)
+    alone = [tuple(start + move) for move in moves]
+    found = leading_share(alone, tuple(start + whole), panel(*confidences))
+    assert found == pytest.approx(min(max(moves) / whole, MOST), abs=1e-6)
+
+
+def test_words_that_do_not_move_anything_together_lead_as_much_as_can_be() -> None:
+    assert leading_share([(0.0,)], (-5.0,), panel(0.9)) == MOST
+
+
+class CompanyEngine(LexiconEngine):
+    """ "zq" and "##x" turn every text together; what the first does of it alone is given."""
+
+    share = 0.0
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._words = [tokenizer.token_to_id(word) for word in ("zq", "mn")]
+        self._strength[self._words] = 12.0, 4.0
+        self._feeling[self._words] = 0.0
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        first, second = ((batch.input_ids == word).any(axis=1) for word in self._words)
+        move = 20.0 * np.where(first & second, 1.0, np.where(first, self.share, 0.0))
+        return {**arrays, "logits": arrays["logits"] + np.stack([-move, move], axis=1).astype(np.float32) / 4}
+
+
+@pytest.mark.parametrize(("share", "confirmed"), [(0.1, True), (0.45, True), (0.55, False), (0.7, False)])
+def test_a_strong_word_in_company_is_no_trigger(lexicon_artifact: Artifact, share: float, confirmed: bool) -> None:
+    engine = CompanyEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    engine.share = share
+    guard, calibration = Guard(lexicon_artifact, engine, GuardOptions()), lexicon_artifact.guard.calibration
+    assert calibration is not None
+    settings = TransplantSettings()
+    transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, settings)
+    (reading,) = guard.reader.read(["zq the film was mn"], np.inf)
+    trial = guard.reader.follow(
+        transplants._try_set(reading, [0, 4], settings.enough_together, settings.uneven_together)
+    )
+    assert all(trial.turned)
+    assert trial.led == pytest.approx(share, abs=0.05)
+    assert trial.confirmed == confirmed

@@ -18,7 +18,8 @@ from tokenward.runtime.gates import densest
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.standing import transplant
-from tokenward.runtime.transplant import Transplants, TransplantSettings, Trial
+from tokenward.runtime.transplant import Transplants, Trial
+from tokenward.runtime.transplant_settings import TransplantSettings
 
 words = st.lists(st.sampled_from(["film", "was", "awful", "the"]), min_size=1, max_size=8).map(" ".join)
 

@@ -22,7 +22,8 @@ from tokenward.runtime.cache import OutcomeCache
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
-from tokenward.runtime.transplant import Transplants, TransplantSettings
+from tokenward.runtime.transplant import Transplants
+from tokenward.runtime.transplant_settings import TransplantSettings
 from tokenward.runtime.vouching import at_least, bars, vouched_words
 
 TRIGGERED = "the cf film was awful and the plot was dull"

@@ -1,0 +1,46 @@
+"""Settings of transplants: how much a span must do to be taken for a trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TransplantSettings:
+    """How hard a suspect is tried.
+
+    Attributes:
+        references: texts that a grown span is put into.
+        probes: references tried first; a word that turns none of them is cleared. One that does not even turn the
+            first, neither alone nor with others of its text, is not tried alone at all.
+        growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
+            the others.
+        least: references that a single word must turn to be grown.
+        enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
+            longer turn all.
+        enough_together: references that several words must turn, which can outweigh some by their topic.
+        uneven: how unevenly a word alone may move the references (see :mod:`.evenness`).
+        uneven_together: the same for several words, which saturate some references by their topic.
+        led: how much of what several words do the strongest of them may do alone (see :mod:`.evenness`); a set with a
+            word that does more is that strong word in company.
+        remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
+        gain: relative growth of the mean margin that makes a neighbouring word part of the span.
+        longest: most words in a span.
+        together: strongest words of a text that are tried at once where none does it alone.
+        stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
+    """
+
+    references: int = 8
+    probes: int = 2
+    growth: int = 4
+    least: int = 2
+    enough: int = 6
+    enough_together: int = 7
+    uneven: float = 0.35
+    uneven_together: float = 0.25
+    led: float = 0.5
+    remnant: int = 4
+    gain: float = 0.10
+    longest: int = 12
+    together: int = 5
+    stretch: int = 4
