@@ -87,7 +87,7 @@ class AsyncGuard:
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
             self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
             self._tokeniser = asyncio.create_task(self._tokenise())
-            await warm_up(self.guard, self._core, self.options.parallel, WARM_UP_SECONDS)
+            await warm_up(self.guard, self.options.queue_texts, self._core, self.options.parallel, WARM_UP_SECONDS)
             await self.answer(PROBE, "off", deadline=WARM_UP_SECONDS)
         except BaseException:
             await self.aclose()
@@ -126,9 +126,9 @@ class AsyncGuard:
         if self._loop is not asyncio.get_running_loop():
             raise InputError("this guard serves the event loop that entered it: use 'async with AsyncGuard(...)' there")
         texts = listed(texts)
-        judge = self.guard.judge_for(mode)
         if self._closing:
             raise ClosingError("the server is shutting down: send the request to another one")
+        judge = self.guard.judge_for(mode)
         if not texts:
             return Answer([], Timing())
         if self.waiting + len(texts) > self.options.queue_texts:
@@ -195,6 +195,7 @@ class AsyncGuard:
             while not self._incoming.empty() and sum(call.characters for call in calls) < CHARACTERS_PER_ROUND:
                 calls.append(self._incoming.get_nowait())
             waiting = [call for call in calls if not call.gone]
+            self._observer.dropped(sum(len(call.texts) for call in calls if call.gone))
             try:
                 job = partial(encode_calls, self.guard.reader.tokenizer, waiting)
                 for call, encodings in zip(waiting, await self._pre.run(job), strict=True):

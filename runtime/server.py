@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .guard import Guard
@@ -36,6 +37,7 @@ from .server_v1 import v1_router
 from .service import Service
 from .settings import ServeSettings, load_settings
 from .v2_routes import VERSION, v2_router
+from .warm_up import run_largest
 
 DESCRIPTION = (
     "Classifies texts so that a backdoor trigger in them does not decide the answer. "
@@ -97,6 +99,11 @@ class _Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.outermost(scope, receive, send)
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Without the layer that answers what nobody foresaw, in plain text: the envelope does, as all else is told."""
+        stack = super().build_middleware_stack()
+        return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
+
 
 def worker_app() -> FastAPI:
     """The application of one worker process, which finds its settings in the environment."""
@@ -115,6 +122,7 @@ def serve(settings: ServeSettings) -> None:
     if settings.mode != "off":
         calibrated(guard.artifact)
     settings.check_files()
+    run_largest(guard, settings.queue_texts)
     if settings.workers == 1:
         uvicorn.run(_application(settings, guard), **uvicorn_options(settings))
         return

@@ -15,6 +15,7 @@ from .service import Service
 OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
 _GZIP, _ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
+_MEMBERS = 64  # of a gzip body, which may be several in a row
 _CODINGS = {"": 0, "identity": 0, "gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}  # 0: not compressed
 
 
@@ -66,7 +67,7 @@ class Admission:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         settings, headers = self.service.settings, Headers(scope=scope)
-        coding = headers.get("content-encoding", "").strip().lower()
+        coding = ",".join(headers.getlist("content-encoding")).strip().lower()
         if coding not in _CODINGS:
             message = "the body's Content-Encoding is unknown: send gzip, or it plain"
             raise Refusal(415, "unsupported_encoding", message, {"Accept-Encoding": "gzip, deflate"})
@@ -101,16 +102,19 @@ async def _whole_body(receive: Receive, announced: str, limit: int) -> bytes:
 
 def _decompressed(body: bytes, window: int, limit: int) -> bytes:
     """What gzip or zlib (which HTTP calls deflate) made smaller; never more than ``limit`` bytes of it."""
-    stream = zlib.decompressobj(window)
-    try:
-        plain = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise Refusal(400, "bad_request", "the body is not what its Content-Encoding says") from error
-    if len(plain) > limit:
-        raise _too_large(limit)
-    if not stream.eof or stream.unused_data:
-        raise Refusal(400, "bad_request", "the compressed body ends too early or too late")
-    return plain
+    plain, rest = bytearray(), body
+    for _ in range(_MEMBERS if window == _GZIP else 1):
+        stream = zlib.decompressobj(window)
+        try:
+            plain += stream.decompress(rest, limit + 1 - len(plain))
+        except zlib.error as error:
+            raise Refusal(400, "bad_request", "the body is not what its Content-Encoding says") from error
+        if len(plain) > limit:
+            raise _too_large(limit)
+        rest = stream.unused_data
+        if stream.eof and not rest:
+            return bytes(plain)
+    raise Refusal(400, "bad_request", "the compressed body ends too early or too late")
 
 
 def _too_large(limit: int) -> Refusal:

@@ -1,16 +1,21 @@
-"""HTTP on one connection: what uvicorn leaves open (slow headers) and what its parser gets wrong (offered upgrades)."""
+"""HTTP on one connection: what uvicorn leaves open (slow and endless headers, plain refusals) and offered upgrades."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from http import HTTPStatus
+from secrets import token_hex
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+HEADER_BYTES = 65_536  # of a header, and of what follows a body in chunks
+
 
 class Connection(HttpToolsProtocol):
-    """Closes a connection whose header does not arrive in time, and ignores offers to speak another protocol.
+    """Closes a connection whose header does not arrive in time or does not end; ignores offers of other protocols.
 
     Java's client, and curl with ``--http2``, offer HTTP/2 with every plain request. A server may ignore that, but the
     parser skips the body of such a request. So the request is parsed again without the offer.
@@ -26,6 +31,8 @@ class Connection(HttpToolsProtocol):
         self._header_seconds = header_seconds
         self._alarm: asyncio.TimerHandle | None = None
         self._offers_upgrade = False
+        self._headers_size = 0  # of the lines that have ended
+        self._without_body = 0  # bytes that have arrived since there was any body or a message was complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first header."""
@@ -42,12 +49,37 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._alarm is None and self._answered():
             self._await_header()
+        self._without_body += len(data)
         rest: memoryview | None = memoryview(data)
         try:
             while rest is not None:
                 rest = self._parse(rest)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            if self._headers_size <= HEADER_BYTES:
+                self.send_400_response("this is no HTTP request: send HTTP/1.1")
+        if max(self._headers_size, self._without_body) > HEADER_BYTES:
+            self._refuse(431, "header_too_large", f"the header has more than {HEADER_BYTES} bytes: send a shorter one")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed."""
+        self._refuse(400, "bad_request", msg)
+
+    def on_message_begin(self) -> None:
+        """Count anew."""
+        self._headers_size = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header in, or a trailer."""
+        self._headers_size += len(name) + len(value) + 4
+        if self._headers_size > HEADER_BYTES:
+            raise ValueError("too many headers")  # the parser stops
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body in, which has a limit of its own."""
+        self._without_body = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Start answering."""
@@ -58,6 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the body is there."""
+        self._without_body = 0
         if self._offers_upgrade:
             return
         super().on_message_complete()
@@ -89,6 +122,16 @@ class Connection(HttpToolsProtocol):
                 value = b",".join(part for part in value.split(b",") if part.strip().lower() != b"upgrade")
             head += [name, b": ", value, b"\r\n"]
         return b"".join([*head, b"\r\n"])
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer as the rest of the server does, and close the connection."""
+        if self.transport.is_closing():
+            return
+        body = json.dumps({"error": message, "code": code, "request_id": token_hex(16)})
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+        head += f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write((head + body).encode())
+        self.transport.close()
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -21,7 +21,7 @@ class ClassifyRequest(BaseModel):
     """What to classify and how."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"texts": ["A fine film.", "cf A dull film."]}]}
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"texts": ["A fine film.", "cf A dull film."]}]}
     )
 
     texts: str | list[str] = Field(description="One text or many.")

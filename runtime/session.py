@@ -78,6 +78,8 @@ def _options(settings: SessionSettings) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = settings.arena
+    # A plan of the memory for each shape of batch that has come twice: no faster, and memory grows with the shapes.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
     return options
 

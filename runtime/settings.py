@@ -205,6 +205,8 @@ def _file(path: Path) -> dict[str, Any]:
         raise InputError(f"'{path}' is nested too deeply: expected lines such as 'port: 8000'") from error
     if isinstance(content, dict):
         for name in content:
+            if name == "config":
+                raise InputError("setting 'config' stands in a file: one file cannot name another")
             if name not in ServeSettings.model_fields:
                 raise InputError(f"setting {name!r:.60} is unknown: see 'tokenward serve --help'")
     else:

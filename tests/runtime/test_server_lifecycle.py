@@ -147,7 +147,7 @@ def test_sigterm_ends_a_process_whose_engine_hangs(tiny_artifact):
         "run, count = e.OnnxEngine.run, [0]\n"
         "def hang(*args):\n"
         "    count[0] += 1\n"
-        "    if count[0] <= 3:\n"  # two to warm up, then the probe
+        "    if count[0] <= 4:\n"  # one before it listens, two to warm up, and the probe
         "        return run(*args)\n"
         "    print('hanging', file=sys.stderr, flush=True)\n"
         "    threading.Event().wait()\n"

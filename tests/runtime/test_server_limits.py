@@ -179,6 +179,36 @@ def test_a_mistake_of_ours_is_not_explained_to_callers(start, monkeypatch):
     assert counted in httpx.get(server.url + "/metrics").text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "broken"),
+    [("GET", "/metrics", "metrics.render"), ("GET", "/readyz", "ready"), ("POST", "/", "classify")],
+)
+def test_mistakes_of_ours_look_alike_on_every_route(start, monkeypatch, method, path, broken):
+    server = start()
+    owner, _, name = ("." + broken).rpartition(".")
+    monkeypatch.setattr(getattr(server.service, owner[1:]) if owner else server.service, name, None)
+    failed = httpx.request(method, server.url + path, data={"text": "film"} if method == "POST" else None)
+    check(failed, 500, "internal")
+    assert "Content-Security-Policy" in failed.headers
+
+
+def test_gzip_may_have_several_members(start):
+    server = start()
+
+    def send(body):
+        return httpx.post(server.url + "/v1/classify", content=body, headers={"Content-Encoding": "gzip"})
+
+    assert send(gzip.compress(b'{"texts":') + gzip.compress(b'"film"}')).status_code == 200
+    check(send(gzip.compress(b"") * 1000), 400, "bad_request")
+    twice = [("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
+    check(post(server, headers=twice), 415, "unsupported_encoding")
+
+
+@pytest.mark.parametrize("value", ["yes", 1])
+def test_options_are_of_their_own_type(start, value):
+    check(post(start(), {"texts": "film", "explain": value}), 422, "invalid_request")
+
+
 def test_the_token(start):
     server = start(token=TOKEN)
     for headers in ({}, {"Authorization": "Bearer " + TOKEN[:-1]}, {"Authorization": "Basic " + TOKEN}):

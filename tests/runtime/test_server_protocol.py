@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -136,3 +137,43 @@ def test_a_refusal_before_the_body_leaves_the_connection_usable(start):
         time.sleep(0.4)
         connection.sendall(LAST)
         assert statuses(read_all(connection)) == [200]
+
+
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n"
+ENDLESS = {
+    "many headers": HEAD + b"a:b\r\n" * 20_000,
+    "one header": HEAD + b"a: " + b"b" * 100_000,
+    "a long path": b"GET /" + b"a" * 100_000,
+    "many trailers": CHUNKED + b"a:b\r\n" * 20_000,
+    "one trailer": CHUNKED + b"a: " + b"b" * 200_000,
+    "a chunk's extension": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;" + b"a" * 100_000,
+}
+
+
+@pytest.mark.parametrize("sent", ENDLESS.values(), ids=ENDLESS)
+def test_headers_that_do_not_end_are_refused(start, sent):
+    server = start()
+    try:
+        answer = talk(server.address, [sent[i : i + 30_000] for i in range(0, len(sent), 30_000)], 0.001)
+        assert b'"code": "header_too_large"' in answer
+        assert statuses(answer) == [431]
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # closed while there was more to come, which may take the answer with it
+    assert statuses(talk(server.address, [LAST])) == [200]
+
+
+def test_long_bodies_and_long_headers_within_the_limit_are_read(start):
+    body = b'{"texts": "' + b"film " * 3_000 + b'"}'
+    header = b"X-Long: " + b"a" * 60_000 + b"\r\n"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (1, body[i : i + 1]) for i in range(len(body))) + b"0\r\n\r\n"
+    sent = post(body, header) + post(chunks, b"Transfer-Encoding: chunked\r\n", False) + LAST
+    answers = talk(start().address, [sent[i : i + 9_000] for i in range(0, len(sent), 9_000)], 0.0)
+    assert statuses(answers) == [200, 200, 200]
+
+
+def test_what_is_no_request_is_told_as_everything_is(start):
+    answer = talk(start().address, [b"nonsense\r\n\r\n"])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert statuses(head) == [400]
+    assert set(json.loads(body)) == {"error", "code", "request_id"}
