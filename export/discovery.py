@@ -14,6 +14,7 @@ from .head import find_logits, left_out
 from .region import constant, dims, retyped_from
 
 # What may stand between an attention softmax and its product with the values without changing what it is.
+# A product keeps it only where its factor is not computed from the words: a mask, or a dropout's scale.
 _SAME_WEIGHTS = frozenset({"Cast", "Identity", "Where", "Dropout", "Mul"})
 
 
@@ -186,10 +187,10 @@ def _attention(start: ir.Value, path: list[ir.Node]) -> tuple[AttentionLayer, ..
                 f"node '{node.name}' is the fused op {node.op_type}, which hides its softmax: export the model again "
                 "unoptimised, with eager attention"
             )
-    cuts = _cuts(start, path)
-    layers = []
+    cuts, computed = _cuts(start, path), {start, *(value for node in path for value in node.outputs)}
+    layers: list[AttentionLayer] = []
     for position, node in enumerate(path):
-        if node.op_type != "Softmax" or (weights := _weights(node)) is None:
+        if node.op_type != "Softmax" or (weights := _weights(node, computed)) is None:
             continue
         shape = dims(weights) or ()
         heads = shape[1] if len(shape) == 4 else fold(shape[0])
@@ -203,10 +204,15 @@ def _attention(start: ir.Value, path: list[ir.Node]) -> tuple[AttentionLayer, ..
         raise ExportError(
             "found no softmax over [..., sequence, sequence] that multiplies values: no attention to read"
         )
+    if len({layer.heads for layer in layers}) > 1:
+        raise ExportError(
+            f"the layers have different numbers of heads, {', '.join(str(layer.heads) for layer in layers)}: expected "
+            "one number, such models are not supported"
+        )
     return tuple(layers)
 
 
-def _weights(softmax: ir.Node) -> ir.Value | None:
+def _weights(softmax: ir.Node, computed: set[ir.Value]) -> ir.Value | None:
     """Return what multiplies the values, if ``softmax`` is attention: looks through masking and reshaping."""
     value = softmax.outputs[0]
     shape = dims(value) or ()
@@ -216,7 +222,13 @@ def _weights(softmax: ir.Node) -> ir.Value | None:
         following = [node for node, _ in value.uses() if node.op_type in _SAME_WEIGHTS]
         if not following:
             return None
-        value = following[0].outputs[0]
+        (node, *_), before = following, value
+        if node.op_type == "Mul" and any(factor is not before and factor in computed for factor in node.inputs):
+            raise ExportError(
+                f"softmax '{softmax.name}' is multiplied by what the model computes from the text (node '{node.name}') "
+                "before it reaches the values: expected attention that is its softmax, such models are not supported"
+            )
+        value = node.outputs[0]
     return value
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
 from ..positions import table_positions
-from .checkpoint import read_config
+from .checkpoint import check_one_label, read_config
 
 OPSET = 20
 
@@ -28,6 +28,10 @@ FAMILIES = (
     *("deberta", "deberta-v2", "mpnet", "modernbert", "gpt2"),
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # what transformers reads
+# Tables that older checkpoints store beside their weights; today's models make them.
+_MADE_BY_MODELS = re.compile(
+    r"(^|\.)(position_ids|token_type_ids|(original_)?inv_freq|masked_bias|(attn|attention|attn\.attention)\.bias)$"
+)
 _EXAMPLE = (3, 11)  # an odd shape: a dimension baked in by mistake cannot equal one of the model's
 
 
@@ -83,23 +87,31 @@ def load_source(model_dir: Path) -> SourceModel:
     _check_unused(module, report["unexpected_keys"], model_dir)
     module.eval()
     config = module.config
-    kind = config.problem_type
-    if config.num_labels < 2 or kind in ("regression", "multi_label_classification"):
-        raise InputError(f"'{model_dir}' gives {kind or 'one number'}, expected one label out of several classes")
+    check_one_label(config.problem_type, config.num_labels, model_dir)
+    if getattr(config, "attention_type", None) == "block_sparse":
+        raise InputError(
+            f"'{model_dir}' attends to blocks (attention_type block_sparse), which cannot be traced: "
+            'set "attention_type": "original_full" in config.json'
+        )
     return SourceModel(module, config.model_type, config.num_labels, *_limits(module, model_dir))
 
 
 def _check_unused(module: Any, names: Sequence[str], model_dir: Path) -> None:
-    """Refuse weights that would be left out of a layer or of the head: the folder is then of another model.
+    """Refuse weights that would be left out of the layers or of the head: the folder is then of another model.
 
     Others, such as those of an earlier task's head, are no part of a classifier.
     """
+    base = module.base_model_prefix
     own = [name for name, _ in module.named_parameters()]
-    heads = {name.partition(".")[0] for name in own} - {module.base_model_prefix}
-    patterns = {re.sub(r"\.\d+\.", ".*.", name) for name in own}
+    heads = {name.partition(".")[0] for name in own} - {base}
+    # The part of the encoder that its layers are in: bert.encoder of bert.encoder.layer.0, transformer.h of GPT-2.
+    stacks = {
+        ".".join(name.split(".")[:2]) for name in own if name.startswith(f"{base}.") and re.search(r"\.\d+\.", name)
+    }
     for name in sorted(names):
-        layer = re.sub(r"\.\d+\.", ".*.", name)
-        if name.partition(".")[0] in heads or (layer != name and layer in patterns):
+        if _MADE_BY_MODELS.search(name):
+            continue
+        if name.partition(".")[0] in heads or ".".join(name.split(".")[:2]) in stacks:
             raise InputError(
                 f"'{model_dir}' holds {name}, which a {module.config.model_type} classifier of its config.json has no "
                 "place for: config.json is not that of these weights"

@@ -115,18 +115,18 @@ class DifferencesTruth:
         hidden = layout.attention[gradient_layer].input if gradient_layer else layout.embedding
         graph.outputs[:] = [layout.logits, hidden, *(layer.weights for layer in layout.attention)]
         self._heads = [layer.heads for layer in layout.attention]
-        self._plain = _session(plain, folder / "plain.onnx")
+        self._plain = plain_session(plain, folder / "plain.onnx")
 
         graph.outputs[:] = [layout.logits]
         given = ir.Value(name="given_hidden_state", type=hidden.type, shape=hidden.shape)
         graph.inputs.append(given)
         hidden.replace_all_uses_with(given)
         common.RemoveUnusedNodesPass()(plain)
-        self._displaced = _session(plain, folder / "displaced.onnx")
+        self._displaced = plain_session(plain, folder / "displaced.onnx")
 
     def __call__(self, feed: Feed) -> Truth:
         """Run one padded batch."""
-        logits, hidden, *weights = self._plain.run(None, _accepted(self._plain, feed))
+        logits, hidden, *weights = self._plain.run(None, accepted(self._plain, feed))
         size = len(logits)
         probabilities = [w.reshape(size, h, *w.shape[-2:]) for w, h in zip(weights, self._heads, strict=True)]
         gradient = np.stack([self._gradient(feed, hidden, logits, row) for row in range(size)])
@@ -161,12 +161,13 @@ class DifferencesTruth:
             states[np.arange(len(moved)) + len(moved), moved] -= step
             inputs = {name: np.repeat(array[row : row + 1], len(states), axis=0) for name, array in feed.items()}
             inputs["given_hidden_state"] = states.reshape(-1, *state.shape)
-            z = self._displaced.run(None, _accepted(self._displaced, inputs))[0][:, predicted]
+            z = self._displaced.run(None, accepted(self._displaced, inputs))[0][:, predicted]
             slopes.append((z[: len(moved)] - z[len(moved) :]) / (2 * step))
         return np.concatenate(slopes).reshape(state.shape)
 
 
-def _session(model: ir.Model, path: Path) -> Any:
+def plain_session(model: ir.Model, path: Path) -> Any:
+    """Save a plain graph and open it as it is."""
     ort = require("onnxruntime", "cpu")
     ir.save(model, path, external_data=f"{path.name}.data")
     options = ort.SessionOptions()
@@ -174,7 +175,7 @@ def _session(model: ir.Model, path: Path) -> Any:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _accepted(session: Any, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def accepted(session: Any, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Leave out inputs that the graph does not read."""
     names = {value.name for value in session.get_inputs()}
     return {name: array for name, array in feed.items() if name in names}

@@ -43,6 +43,8 @@ def left_out(logits: ir.Value) -> str:
 
 def _output(graph: ir.Graph, name: str | None) -> ir.Value:
     names = ", ".join(str(value.name) for value in graph.outputs)
+    if not names:
+        raise ExportError("the graph has no outputs: export the model again, with its logits as output")
     named = [value for value in graph.outputs if value.name == (name or "logits")]
     if name and not named:
         raise ExportError(f"the graph has no output '{name}', only {names}: name one of them with --logits")

@@ -23,6 +23,7 @@ from ..kernels.vocabulary import scored_table
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
 from .checkpoint import (
+    check_one_label,
     class_names,
     longest_input,
     pad_token,
@@ -38,6 +39,7 @@ from .ground_truth import AutogradTruth, DifferencesTruth, GroundTruth
 from .half import sum_in_single, to_half
 from .invariance import check_gate
 from .onnx_source import model_sha256, read_onnx
+from .position import check_last
 from .presets import ExportSettings, Plan, plan
 from .quantization import cpu_needs_reduced_range, quantize
 from .random_texts import RandomTexts
@@ -181,6 +183,7 @@ def _write(
     watch.step("building the guarded graph", 1)
     model = origin.model
     layout = discover(model.graph, hints)
+    check_one_label(origin.config.get("problem_type"), layout.classes, origin.name)
     if watch.found is not None:
         family = origin.family if origin.family in FAMILIES else f"{origin.family} (not tested before)"
         watch.found({"family": family, **layout.describe()})
@@ -190,6 +193,8 @@ def _write(
     table = scored_table(tokenizer, layout.vocabulary)
     pad_id = pad_token(origin.config, tokenizer, folder)
     drawn = RandomTexts(table, pad_id, max_tokens, _token_types(layout, origin))
+    if layout.pooling == "last":
+        check_last(model, layout, drawn)
     plain = model.clone() if settings.precision == "fp16" else None
     guard_graph(model, layout, chosen, table)
 

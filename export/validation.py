@@ -54,6 +54,7 @@ def validate(path: Path, truth: GroundTruth, plan: Plan, pooling: Pooling, texts
         except Exception as error:  # the library's errors share no base class
             raise ExportError(f"the guarded graph fails at {_shape(feed)}: {first_line(error)}") from error
         measured = truth(feed)
+        _check_rows(measured, feed)
         probable = probable and _are_probabilities(measured.logits)
         expected = expected_outputs(measured, feed, plan, pooling, texts.table)
         errors = _errors(got, expected, feed, texts.table, truth.tolerance, measured.noise)
@@ -68,6 +69,19 @@ def validate(path: Path, truth: GroundTruth, plan: Plan, pooling: Pooling, texts
     if plan.gated:
         check_gate(session, plan, texts, TOLERANCE)
     return worst
+
+
+def _check_rows(truth: Truth, feed: Feed) -> None:
+    """Refuse attention that is none: what tokens receive is only their share where each real query gives 1 in all."""
+    sums = truth.probabilities.sum(axis=-1, dtype=np.float64)
+    for number, layer in enumerate(np.moveaxis(sums, 1, 2)):  # [heads, batch, queries]
+        rows = layer[:, feed["attention_mask"].astype(np.bool_)]
+        worst = rows.flat[np.abs(rows - 1).argmax()]
+        if not abs(worst - 1) <= _UNITY:
+            raise ExportError(
+                f"the attention of layer {number} sums to {worst:.3g} for a token at {_shape(feed)}, expected 1: the "
+                "model gives no softmax as its attention, such models are not supported"
+            )
 
 
 def _are_probabilities(logits: NDArray[Any]) -> bool:
