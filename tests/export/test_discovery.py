@@ -156,3 +156,47 @@ def test_logits_that_do_not_depend_on_the_words(tiny) -> None:
     layout.embedding.replace_all_uses_with(layout.attention[1].input)
     with pytest.raises(ExportError, match="do not depend on the word embeddings"):
         discover(graph)
+
+
+def scaled(graph: ir.Graph, factor) -> None:
+    """Multiply the first layer's attention weights by ``factor`` of the graph's emitter and layout."""
+    layout, op = discover(graph), Emitter(graph, prefix="scaled")
+    weights = layout.attention[0].weights
+    uses = list(weights.uses())
+    product = op.Mul(weights, factor(op, layout)).value
+    product.shape, product.dtype = weights.shape, weights.dtype
+    for node, index in uses:
+        node.replace_input_with(index, product)
+    graph.sort()
+
+
+def test_a_gate_on_the_attention_is_refused_and_a_constant_is_not(tiny) -> None:
+    graph = tiny("bert").graph().graph
+    scaled(graph, lambda op, layout: 1.0)
+    assert len(discover(graph).attention) == 2
+
+    def gate(op: Emitter, layout) -> ir.Value:
+        value = op.Unsqueeze(op.Sigmoid(op.ReduceMean(layout.embedding, [-1], keepdims=1)), [1]).value
+        value.dtype = ir.DataType.FLOAT
+        for node in graph:
+            for output in node.outputs:
+                output.dtype = output.dtype or ir.DataType.FLOAT
+        return value
+
+    scaled(graph, gate)
+    with pytest.raises(ExportError, match="is multiplied by what the model computes from the text"):
+        discover(graph)
+
+
+def test_layers_with_different_numbers_of_heads_are_refused(tiny) -> None:
+    graph = tiny("bert").graph().graph
+    discover(graph).attention[0].weights.shape = ir.Shape(["batch", 2, "sequence", "sequence"])
+    with pytest.raises(ExportError, match="different numbers of heads, 2, 4: expected one number"):
+        discover(graph)
+
+
+def test_a_graph_without_outputs(tiny) -> None:
+    graph = tiny("bert").graph().graph
+    graph.outputs.clear()
+    with pytest.raises(ExportError, match="the graph has no outputs"):
+        discover(graph)

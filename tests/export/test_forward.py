@@ -218,3 +218,22 @@ def test_refuses_adapters_and_classifiers_with_code(tiny, tmp_path: Path) -> Non
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match="adapter beside its weights"):
         load_source(folder)
+
+
+def test_tables_that_older_checkpoints_store_are_no_weights(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    tables = {
+        "bert.encoder.layer.0.attention.self.rotary.inv_freq": torch.ones(4),
+        "bert.encoder.layer.0.attention.masked_bias": torch.ones(1),
+        "bert.encoder.layer.0.attn.bias": torch.ones(1, 1, 4, 4),
+        "lm_head.weight": torch.ones(2),
+    }
+    weights = {**load_file(folder / "model.safetensors"), **tables}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    load_source(folder)
+
+
+def test_attention_to_blocks_is_told_what_to_set(tmp_path: Path) -> None:
+    folder = untrained(transformers.BigBirdConfig, tmp_path / "m", attention_type="block_sparse")
+    with pytest.raises(InputError, match='set "attention_type": "original_full" in config'):
+        load_source(folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from tokenward.errors import ExportError
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.emitter import Emitter
-from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
+from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth, Feed, Truth
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.random_texts import RandomTexts
 from tokenward.export.validation import class_attention, validate
@@ -139,3 +140,20 @@ def test_class_attention_of_each_pooling() -> None:
     np.testing.assert_array_equal(class_attention(p, mask, "class"), [[0, 1, 2], [9, 10, 0]])
     np.testing.assert_array_equal(class_attention(p, mask, "last"), [[6, 7, 8], [12, 13, 0]])
     np.testing.assert_allclose(class_attention(p, mask, "mean"), [[3, 4, 5], [10.5, 11.5, 0]])
+
+
+def test_attention_that_does_not_sum_to_one_is_named(tiny, table, tmp_path: Path) -> None:
+    """Such as scores before the softmax."""
+    truth = AutogradTruth(tiny("bert").source, 0)
+
+    class Doubled:
+        tolerance, shapes = truth.tolerance, truth.shapes
+
+        def __call__(self, feed: Feed) -> Truth:
+            sound = truth(feed)
+            return dataclasses.replace(sound, probabilities=sound.probabilities * 2)
+
+    ir.save(guarded(tiny, table), tmp_path / "graph.onnx")
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    with pytest.raises(ExportError, match="the attention of layer 0 sums to 2 for a token"):
+        validate(tmp_path / "graph.onnx", Doubled(), chosen, "class", RandomTexts(table, 0, 64))
