@@ -7,8 +7,8 @@ has weakened 0.03 to 0.28.
 
 Words of a trigger that act together only do little alone; of strong words that happen to stand in one text, the
 strongest does most of what all of them do. There, of eleven such sets of clean texts the strongest word had 0.35 to
-0.83 of it, nine of them 0.56 or more; of 25 sets around a phrase or a pair that were looked at, 22 had 0.08 to 0.42, and
-three, which held only a part of the trigger, 0.56 to 0.72.
+0.83 of it, nine of them 0.56 or more; of 25 sets around a phrase or a pair that were looked at, 22 had 0.08 to 0.42,
+and three, which held only a part of the trigger, 0.56 to 0.72.
 """
 
 from __future__ import annotations
