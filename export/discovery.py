@@ -9,13 +9,10 @@ import onnx_ir as ir
 
 from ..artifact import Pooling
 from ..errors import ExportError
-from .axes import BATCH, SEQUENCE, fold, has_sequence
+from .attention import AttentionLayer, find_attention
+from .axes import BATCH, SEQUENCE, has_sequence
 from .head import find_logits, left_out
 from .region import constant, dims, retyped_from
-
-# What may stand between an attention softmax and its product with the values without changing what it is.
-# A product keeps it only where its factor is not computed from the words: a mask, or a dropout's scale.
-_SAME_WEIGHTS = frozenset({"Cast", "Identity", "Where", "Dropout", "Mul"})
 
 
 @dataclass(frozen=True)
@@ -26,24 +23,6 @@ class Hints:
     attention_mask: str | None = None
     logits: str | None = None
     embedding: str | None = None
-
-
-@dataclass(frozen=True)
-class AttentionLayer:
-    """One layer's attention.
-
-    Attributes:
-        softmax: the attention softmax itself.
-        weights: what multiplies the values, float [batch, heads, sequence, sequence] or [heads*batch, sequence,
-            sequence]; rows are queries.
-        heads: number of heads.
-        input: the hidden state that the layer reads, float [batch, sequence, hidden].
-    """
-
-    softmax: ir.Node
-    weights: ir.Value
-    heads: int
-    input: ir.Value
 
 
 @dataclass(frozen=True)
@@ -110,19 +89,19 @@ def discover(graph: ir.Graph, hints: Hints | None = None) -> Layout:
                 "export the model again with dynamic axes"
             )
     logits = find_logits(graph, hints.logits)
-    lookup = _embedding(graph, ids, hints.embedding)
-    path = nodes_between(graph, lookup.outputs[0], logits)
-    pooling, pooled = _pooling(path)
-    table = lookup.inputs[0]
+    lookup = _lookup(graph, ids, hints.embedding)
+    table, embedding = lookup.inputs[0], _embedding(lookup)
     assert table is not None
+    path = nodes_between(graph, embedding, logits)
+    pooling, pooled = _pooling(path)
     return Layout(
         input_ids=ids,
         attention_mask=mask,
         token_type_ids=_input(graph, "token_type_ids", needed=False),
         logits=logits,
         table=table,
-        embedding=lookup.outputs[0],
-        attention=_attention(lookup.outputs[0], path),
+        embedding=embedding,
+        attention=find_attention(embedding, path),
         pooling=pooling,
         pooled=pooled,
     )
@@ -158,7 +137,7 @@ def _input(graph: ir.Graph, name: str, needed: bool = True) -> ir.Value | None:
     return None
 
 
-def _embedding(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
+def _lookup(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
     """Find the Gather from a constant table by the token ids themselves."""
     found = [
         node
@@ -176,80 +155,22 @@ def _embedding(graph: ir.Graph, ids: ir.Value, name: str | None) -> ir.Node:
     return found[0]
 
 
-def _is_table(value: ir.Value | None) -> bool:
-    return value is not None and ir.convenience.get_const_tensor(value) is not None and len(dims(value) or ()) == 2
-
-
-def _attention(start: ir.Value, path: list[ir.Node]) -> tuple[AttentionLayer, ...]:
-    for node in path:
-        if "Attention" in node.op_type:
-            raise ExportError(
-                f"node '{node.name}' is the fused op {node.op_type}, which hides its softmax: export the model again "
-                "unoptimised, with eager attention"
-            )
-    cuts, computed = _cuts(start, path), {start, *(value for node in path for value in node.outputs)}
-    layers: list[AttentionLayer] = []
-    for position, node in enumerate(path):
-        if node.op_type != "Softmax" or (weights := _weights(node, computed)) is None:
-            continue
-        shape = dims(weights) or ()
-        heads = shape[1] if len(shape) == 4 else fold(shape[0])
-        before = [value for index, value in cuts if index < position]
-        if not isinstance(heads, int):
-            raise ExportError(
-                f"cannot tell the number of heads of softmax '{node.name}' from its shape {weights.shape}"
-            )
-        layers.append(AttentionLayer(node, weights, heads, before[-1]))
-    if not layers:
+def _embedding(lookup: ir.Node) -> ir.Value:
+    """Return what was looked up as [batch, sequence, width], also where the tokens of all texts stood in one row."""
+    value = lookup.outputs[0]
+    reshaped = [node.outputs[0] for node, _ in value.uses() if node.op_type == "Reshape"]
+    if len(dims(value) or ()) == 2 and len(value.uses()) == len(reshaped) == 1:
+        (value,) = reshaped
+    if (dims(value) or ())[:2] != (BATCH, SEQUENCE):
         raise ExportError(
-            "found no softmax over [..., sequence, sequence] that multiplies values: no attention to read"
+            f"the word embeddings '{value.name}' have shape {value.shape}, expected [batch, sequence, width]: look the "
+            "tokens up as they are given, and export the model again"
         )
-    if len({layer.heads for layer in layers}) > 1:
-        raise ExportError(
-            f"the layers have different numbers of heads, {', '.join(str(layer.heads) for layer in layers)}: expected "
-            "one number, such models are not supported"
-        )
-    return tuple(layers)
-
-
-def _weights(softmax: ir.Node, computed: set[ir.Value]) -> ir.Value | None:
-    """Return what multiplies the values, if ``softmax`` is attention: looks through masking and reshaping."""
-    value = softmax.outputs[0]
-    shape = dims(value) or ()
-    if len(shape) not in (3, 4) or shape[-2:] != (SEQUENCE, SEQUENCE):
-        return None
-    while not _multiplies(value):
-        following = [node for node, _ in value.uses() if node.op_type in _SAME_WEIGHTS]
-        if not following:
-            return None
-        (node, *_), before = following, value
-        if node.op_type == "Mul" and any(factor is not before and factor in computed for factor in node.inputs):
-            raise ExportError(
-                f"softmax '{softmax.name}' is multiplied by what the model computes from the text (node '{node.name}') "
-                "before it reaches the values: expected attention that is its softmax, such models are not supported"
-            )
-        value = node.outputs[0]
     return value
 
 
-def _multiplies(value: ir.Value) -> bool:
-    """Whether ``value``, perhaps reshaped, is the left factor of a matrix product."""
-    reshaped = [node.outputs[0] for node, _ in value.uses() if node.op_type == "Reshape"]
-    return any(node.op_type == "MatMul" and i == 0 for v in (value, *reshaped) for node, i in v.uses())
-
-
-def _cuts(start: ir.Value, path: list[ir.Node]) -> list[tuple[int, ir.Value]]:
-    """Hidden states [batch, sequence, width] that everything on the path passes through, with their positions."""
-    inside = {value for node in path for value in node.outputs}
-    last_use = {value: index for index, node in enumerate(path) for value in node.inputs if value is not None}
-    found, open_until = [(-1, start)], last_use[start]
-    for index, node in enumerate(path):
-        value = node.outputs[0]
-        shape = dims(value) or ()
-        if open_until <= index and len(shape) == 3 and shape[:2] == (BATCH, SEQUENCE):
-            found.append((index, value))
-        open_until = max([open_until, *(last_use[v] for v in node.outputs if v in last_use and v in inside)])
-    return found
+def _is_table(value: ir.Value | None) -> bool:
+    return value is not None and ir.convenience.get_const_tensor(value) is not None and len(dims(value) or ()) == 2
 
 
 def _pooling(path: list[ir.Node]) -> tuple[Pooling, ir.Node | None]:

@@ -23,9 +23,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 def to_half(model: ir.Model, layout: Layout) -> Layout:
     """Convert a plain classifier in place; return its layout with the logits, which stay float32, as they are now."""
     graph = model.graph
-    lookup = layout.embedding.producer()
-    assert lookup is not None
-    path = [lookup, *nodes_between(graph, layout.embedding, layout.logits)]
+    path = nodes_between(graph, layout.table, layout.logits)
     own = {value for node in path for value in node.outputs}
     op = Emitter(graph, prefix="half")
     halves: dict[ir.Value, ir.Value] = {}

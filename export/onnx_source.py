@@ -24,6 +24,7 @@ from .registry import has_rule
 
 _OLDEST = 13
 _OTHER_PRECISIONS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_WHOLE_NUMBERS = (ir.DataType.INT64, ir.DataType.INT32)
 _QUANTIZED = re.compile("Quantize|Integer|^QLinear|^QAttention|^QGemm|NBits")
 _FUSING_DOMAIN = "com.microsoft"
 _KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -36,10 +37,13 @@ def read_onnx(path: Path, hints: Hints) -> ir.Model:
         InputError: the file is not ONNX, fails the checker, is older than opset 13 or lacks part of its weights.
         ExportError: its inputs are not those of a text classifier, or its shapes are fixed.
     """
+    from onnxscript.optimizer import fold_constants
+
     model = _load(path)
     if model.opset_imports[""] < OPSET:
         model = _upgrade(model, path)
     common.InlinePass()(model)
+    fold_constants(model)  # exporters differ in whether they leave axes and sizes to be computed
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _bound_masked_scores(model.graph)
     common.RemoveUnusedNodesPass()(model)
@@ -155,10 +159,22 @@ def _name_inputs(graph: ir.Graph, hints: Hints) -> None:
                 f"input '{value.name}' is unknown, expected {', '.join(_KNOWN_INPUTS)}: "
                 "say which it is with --input-ids or --attention-mask, or export without it"
             )
-        if value.dtype != ir.DataType.INT64:
-            raise ExportError(f"input '{value.name}' is {value.dtype}, expected INT64: export the model again")
+        if value.dtype not in _WHOLE_NUMBERS:
+            raise ExportError(f"input '{value.name}' is {value.dtype}, expected INT64 or INT32: export the model again")
         if value.shape is None or value.shape.rank() != 2 or any(isinstance(dim, int) for dim in value.shape):
             raise ExportError(
                 f"input '{value.name}' has shape {value.shape}, expected two free axes: export with dynamic axes"
             )
         value.shape = ir.Shape([BATCH, SEQUENCE])
+        if value.dtype != ir.DataType.INT64:
+            _widen(graph, value)
+
+
+def _widen(graph: ir.Graph, value: ir.Value) -> None:
+    """Make an input int64, as the contract has it, for a graph that reads shorter numbers."""
+    narrow, value.dtype = value.dtype, ir.DataType.INT64
+    readers = list(value.uses())
+    cast = Emitter(graph, prefix="source").Cast(value, to=narrow).value
+    for node, i in readers:
+        node.replace_input_with(i, cast)
+    graph.sort()

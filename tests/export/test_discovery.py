@@ -184,7 +184,7 @@ def test_a_gate_on_the_attention_is_refused_and_a_constant_is_not(tiny) -> None:
         return value
 
     scaled(graph, gate)
-    with pytest.raises(ExportError, match="is multiplied by what the model computes from the text"):
+    with pytest.raises(ExportError, match="is changed by what the model computes from the text"):
         discover(graph)
 
 
