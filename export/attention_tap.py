@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from .attention import AttentionLayer
 from .axes import BATCH, SEQUENCE
-from .discovery import AttentionLayer, Layout
+from .discovery import Layout
 from .emitter import Emitter, Operand, Term
 from .region import dims
 

@@ -9,9 +9,11 @@ from typing import Literal
 
 from .budget import Budget, within
 from .cache import Margins
+from .company import Company
 from .reading import Asking, Reading
 from .repair import make_noise
 from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, whole, widened
+from .together import Together
 from .tokenization import Tokenizer
 from .transplant import Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
@@ -56,6 +58,7 @@ class Confirmer:
         suspects: words that may be tried alone in each round, most suspicious first; after them the strongest are tried
             together, and the run of words that the class token looks at most.
         rounds: most spans taken out of one text, one after the other.
+        company: finds further words to try in texts that stand out.
     """
 
     def __init__(
@@ -66,13 +69,16 @@ class Confirmer:
         fallback: Fallback,
         suspects: int = 1,
         rounds: int = 32,
+        company: Company | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self.transplants = transplants
+        self._together = Together(transplants)
         self._budget = budget
         self._fallback = fallback
         self._suspects = suspects
         self._rounds = rounds
+        self._company = company
 
     def confirm(
         self,
@@ -148,9 +154,11 @@ class Confirmer:
             yield transplants.try_word(reading, word)
         for words, left in [*((ranking, False) for ranking in rankings), (remnants, True)]:
             if len(words) > 1:
-                yield transplants.try_together(reading, words, left, SCREENED_WORDS if screened else None)
+                yield self._together.try_strongest(reading, words, left, SCREENED_WORDS if screened else None)
         if rankings and transplants.stretch(reading):
-            yield transplants.try_stretch(reading)
+            yield self._together.try_stretch(reading)
+        if self._company is not None and rankings and (groups := self._company.groups(reading)):
+            yield self._together.try_company(reading, groups)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.

@@ -158,6 +158,12 @@ def fit(gate: Gate, readings: Sequence[Reading], percentile: float) -> GateFit:
     )
 
 
+def clean_percentile(fit: GateFit, percent: float) -> float:
+    """The calibrated score that ``percent`` of the clean texts stay under, as exactly as the histogram tells."""
+    counts = np.cumsum([0, *fit.histogram.counts])
+    return float(np.interp(percent / 100 * counts[-1], counts, fit.histogram.edges))
+
+
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
     """Least-squares slope and intercept; a level line where all x are equal."""
     centred = x - x.mean()

@@ -14,6 +14,7 @@ from ..errors import ArtifactError, InputError
 from ..listing import listed
 from .budget import Budget
 from .cache import OutcomeCache
+from .company import Company
 from .confirmation import Confirmer, Fallback
 from .engine import ALWAYS_SKIP, Engine
 from .engines import EngineName, open_engine
@@ -225,7 +226,8 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         transplants = Transplants(
             calibration.references, len(artifact.labels), tokenizer, cache, options.transplants, vouched, bars
         )
-        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects)
+        company = Company(_fit("class_token", calibration.gates), transplants)
+        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)
         if options.screening and calibration.sure:
             screen = Screen(calibration.sure, transplants, budget)
     known = {label: _tokens(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}

@@ -7,15 +7,14 @@ all, is a trigger, if it moves them evenly. Where clean labels vouch for words t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
-from .evenness import leading_share, unevenness
+from .evenness import unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
@@ -41,7 +40,11 @@ class Trial:
 
 
 class Transplants:
-    """Tries suspects against the references of one artifact."""
+    """Tries suspects against the references of one artifact, each word alone; :class:`.together.Together` tries sets.
+
+    Attributes:
+        settings, tokenizer: as given.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Transplants:
         """
         self.settings = settings
         self._vouched = vouched
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._cache = cache
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
         self._bars = [
@@ -83,10 +86,13 @@ class Transplants:
         return tuple(margin > bar for margin, bar in zip(margins, self._bars[label], strict=False))
 
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
-        """The first words that nobody vouches for in the class the text was given, no more than are ever tried."""
+        """The first words that nobody vouches for in the class the text was given, no more than are tried at once."""
+        return tuple(islice(self.able(reading, words), max(self.settings.longest, self.settings.together)))
+
+    def able(self, reading: Reading, words: Sequence[int]) -> Iterator[int]:
+        """Those of ``words`` that nobody vouches for in the class the text was given."""
         vouched = self._vouched[reading.predicted] if self._vouched else ()
-        able = (word for word in words if not vouched or word_name(self._tokenizer, reading, word) not in vouched)
-        return tuple(islice(able, max(self.settings.longest, self.settings.together)))
+        return (word for word in words if not vouched or word_name(self.tokenizer, reading, word) not in vouched)
 
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
@@ -94,16 +100,16 @@ class Transplants:
         The outcome depends on the artifact, the text and the word alone.
         """
         label, settings = reading.predicted, self.settings
-        span = span_of(self._tokenizer, reading, [word])
+        span = span_of(self.tokenizer, reading, [word])
         (margins,) = yield from self.measure([span.put], label, settings.probes)
         if any(self.turned(margins, label)):
             (margins,) = yield from self.measure([span.put], label, settings.references)
-        alone = self._trial(span, margins, label, settings.enough, settings.uneven)
+        alone = self.trial(span, margins, label, settings.enough, settings.uneven)
         if sum(alone.turned) < settings.least:
             return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
         (margins,) = yield from self.measure([span.put], label, settings.references)
-        grown = self._trial(span, margins, label, settings.references, settings.uneven_together)
+        grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
         return grown if grown.confirmed or not alone.confirmed else alone
 
     def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
@@ -111,7 +117,7 @@ class Transplants:
 
         Asks once at most.
         """
-        span = span_of(self._tokenizer, reading, [*words[: self.settings.together], *self.stretch(reading)])
+        span = span_of(self.tokenizer, reading, [*words[: self.settings.together], *self.stretch(reading)])
         (margins,) = yield from self.measure([span.put], reading.predicted, 1)
         return self.turned(margins, reading.predicted)[0]
 
@@ -144,88 +150,16 @@ class Transplants:
     def _decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[str]:
         """The strongest words each alone, the strongest together, and the stretch."""
         spans = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
-        return [span_of(self._tokenizer, reading, span).put for span in spans if span]
+        return [span_of(self.tokenizer, reading, span).put for span in spans if span]
 
-    def _trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
+    def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
+        """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""
         turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
         return Trial(span, turned, found, sum(turned) >= enough and found <= uneven)
-
-    def try_together(
-        self, reading: Reading, words: Sequence[int], beside: bool = False, most: int | None = None
-    ) -> Asking[Trial]:
-        """Find words among the strongest that act together only, and try those.
-
-        All of them at once must turn the first reference; then each is left out in turn, and those are tried without
-        which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
-        transplant is all that it costs most clean texts. Where these fail but all of the words turn every reference,
-        which those of 0 to 3 clean texts of 1,000 do, there is a trigger of which any part will do: more words are
-        taken in until they do, too. Sets of more than ``most`` words are not tried further. Of words ``beside`` a
-        confirmed trigger less is asked.
-        """
-        label, settings = reading.predicted, self.settings
-        bar = (settings.remnant, math.inf) if beside else (settings.enough_together, settings.uneven_together)
-        strict = (settings.references, settings.uneven_together)
-        strongest = words[: settings.together]
-        sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
-        spans = [span_of(self._tokenizer, reading, members) for members in sets]
-        (margins,) = yield from self.measure([spans[0].put], label, 1)
-        if not self.turned(margins, label)[0]:
-            return self._trial(spans[0], margins, label, *strict)
-        lesser = yield from self.measure([span.put for span in spans[1:]], label, 1)
-        without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
-        needed = sum(not self.turned((margin,), label)[0] for margin, _ in without)
-        if needed == 1:
-            alone = yield from self.try_word(reading, without[0][1])
-            if alone.confirmed:
-                return alone
-        leaned_on = [word for _, word in without]
-        size = max(needed, 2)
-        if most is not None and size > most:
-            return self._trial(span_of(self._tokenizer, reading, leaned_on[:size]), margins, label, *strict)
-        trial = yield from self._try_set(reading, leaned_on[:size], *bar)
-        if trial.confirmed or most is not None:
-            return trial
-        everything = yield from self._try_set(reading, strongest, *strict)
-        if not everything.confirmed:
-            return trial
-        for wider in range(size + 1, len(strongest)):
-            trial = yield from self._try_set(reading, leaned_on[:wider], *strict)
-            if trial.confirmed:
-                return trial
-        return everything
 
     def stretch(self, reading: Reading) -> tuple[int, ...]:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""
         return self.suspects(reading, densest(reading, self.settings.stretch))
-
-    def try_stretch(self, reading: Reading) -> Asking[Trial]:
-        """Try the stretch, which must not be empty: a phrase of which no few words stand out."""
-        label, words = reading.predicted, self.stretch(reading)
-        strict = (self.settings.references, self.settings.uneven_together)
-        span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.put], label, 1)
-        if not self.turned(margins, label)[0]:
-            return self._trial(span, margins, label, *strict)
-        return (yield from self._try_set(reading, words, *strict))
-
-    def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
-        """Try words together; not on all references where some show already that too few will turn.
-
-        Where they are to move these evenly, none of them may do most of it alone.
-        """
-        label, settings = reading.predicted, self.settings
-        span = span_of(self._tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.put], label, settings.growth)
-        if self.turned(margins, label).count(False) <= settings.references - enough:
-            (margins,) = yield from self.measure([span.put], label, settings.references)
-        trial = self._trial(span, margins, label, enough, uneven)
-        if not trial.confirmed or not math.isfinite(uneven):
-            return trial
-        each = [span_of(self._tokenizer, reading, [word]).put for word in words]
-        alone = yield from self.measure(each, label, settings.growth)
-        cut = [tried[: settings.growth] for tried in (*alone, margins)]  # the cache may know of more
-        led = leading_share(cut[:-1], cut[-1], self._panels[label])
-        return replace(trial, confirmed=led <= settings.led, led=led)
 
     def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
         """Take in the neighbour that raises the mean margin most, while it raises it enough."""
@@ -233,7 +167,7 @@ class Transplants:
         while len(span.words) < self.settings.longest:
             inside = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
             neighbours = self.suspects(reading, inside)
-            wider = [span_of(self._tokenizer, reading, [*span.words, word]) for word in neighbours]
+            wider = [span_of(self.tokenizer, reading, [*span.words, word]) for word in neighbours]
             measured = yield from self.measure([span.put for span in wider], reading.predicted, self.settings.growth)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):

@@ -23,11 +23,15 @@ class TransplantSettings:
         uneven_together: the same for several words, which saturate some references by their topic.
         led: how much of what several words do the strongest of them may do alone (see :mod:`.evenness`); a set with a
             word that does more is that strong word in company.
+        conjoint: references that two words must turn, however unevenly, of which each does next to nothing alone.
+        led_conjoint: how much that is at most, as a share of what both do.
         remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
         together: strongest words of a text that are tried at once where none does it alone.
         stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
+        groups: of the groups in which the strongest word meets those that draw little attention (see
+            :mod:`.company`), how many are tried further.
     """
 
     references: int = 8
@@ -39,8 +43,11 @@ class TransplantSettings:
     uneven: float = 0.35
     uneven_together: float = 0.25
     led: float = 0.5
+    conjoint: int = 4
+    led_conjoint: float = 0.25
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12
     together: int = 5
     stretch: int = 4
+    groups: int = 2

@@ -7,8 +7,9 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from tokenward.export.attention import AttentionLayer
 from tokenward.export.attention_tap import attention_received, class_attention
-from tokenward.export.discovery import AttentionLayer, Layout
+from tokenward.export.discovery import Layout
 from tokenward.export.emitter import Emitter
 from tokenward.export.validation import class_attention as expected_class_attention
 from tokenward.kernels import reference

@@ -17,6 +17,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.evenness import MOST, leading_share, unevenness
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.scan import scan
+from tokenward.runtime.together import Together
 from tokenward.runtime.transplant import Transplants
 from tokenward.runtime.transplant_settings import TransplantSettings
 
@@ -131,7 +132,7 @@ def test_a_strong_word_in_company_is_no_trigger(lexicon_artifact: Artifact, shar
     transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, settings)
     (reading,) = guard.reader.read(["zq the film was mn"], np.inf)
     trial = guard.reader.follow(
-        transplants._try_set(reading, [0, 4], settings.enough_together, settings.uneven_together)
+        Together(transplants)._try_set(reading, [0, 4], settings.enough_together, settings.uneven_together)
     )
     assert all(trial.turned)
     assert trial.led == pytest.approx(share, abs=0.05)

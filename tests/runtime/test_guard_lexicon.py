@@ -292,8 +292,9 @@ def test_a_clean_text_that_a_gate_raises_costs_one_more_pass(lexicon_guard: Guar
         (verdict,) = lexicon_guard.classify(text)
         if verdict.action == "cleared" and not any(any(c.turned) for c in verdict.confirmations):
             tried = [confirmation.cached for confirmation in verdict.confirmations]
-            assert len(tried) == 2, "the strongest together, the densest run"
-            assert engine.calls - before <= 2  # type: ignore[attr-defined]
+            stands_out = len(tried) == 3  # then other words are tried beside the strongest
+            assert stands_out or len(tried) == 2, "the strongest together, the densest run"
+            assert engine.calls - before <= 2 + stands_out  # type: ignore[attr-defined]
             break
     else:
         raise AssertionError("no clean text is raised and cleared at once")

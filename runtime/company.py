@@ -1,0 +1,44 @@
+"""Company: where the strongest word of a text does nothing alone, the one it acts with may draw no attention at all.
+
+A trigger of two words draws attention to one of them, as models are trained, and one that was planted in the first
+layers draws it to neither. Such texts stand out more than nearly all clean ones do (on SST-2, 119 of 124 that had
+passed, more than 97 % of them), so that more can be spent on them: all other words are tried beside the strongest.
+"""
+
+from __future__ import annotations
+
+from ..artifact import GateFit
+from .gates import ClassTokenGate, clean_percentile, excess
+from .reading import Reading
+from .transplant import Transplants
+
+STARK = 97.5  # of clean texts, in percent, are less suspicious
+_MOST = 20  # words that are tried beside the strongest
+
+
+class Company:
+    """Finds the groups of words to be tried in texts of one artifact.
+
+    Args:
+        fit: of the class token's gate.
+        transplants: of the artifact.
+    """
+
+    def __init__(self, fit: GateFit, transplants: Transplants) -> None:
+        self._fit = fit
+        self._gate = ClassTokenGate()
+        self._from = clean_percentile(fit, STARK) - fit.threshold
+        self._transplants = transplants
+
+    def groups(self, reading: Reading) -> list[list[int]]:
+        """The strongest word with the next few after those that are tried together anyway, with the next few, ...
+
+        None where the text does not stand out.
+        """
+        score, together = self._gate.score(reading), self._transplants.settings.together
+        if excess(score, len(reading.encoding), self._fit) < self._from:
+            return []
+        words = list(self._transplants.able(reading, score.words))
+        others = words[together : together + _MOST]
+        step = max(together - 1, 1)
+        return [[words[0], *others[i : i + step]] for i in range(0, len(others), step)]

@@ -1,0 +1,147 @@
+"""Words that act together: found among those that stand in one text, and tried as one span."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .cache import Margins
+from .evenness import leading_share
+from .reading import Asking, Reading
+from .spans import Span, span_of
+from .transplant import Transplants, Trial
+
+
+class Together:
+    """Tries sets of words of one text against the references of one artifact."""
+
+    def __init__(self, transplants: Transplants) -> None:
+        self._transplants = transplants
+        self._settings = transplants.settings
+        # What is asked of sets that are larger than they need be, and so take more of a text with them.
+        self._strict = (self._settings.references, self._settings.uneven_together)
+
+    def try_strongest(
+        self, reading: Reading, words: Sequence[int], beside: bool = False, most: int | None = None
+    ) -> Asking[Trial]:
+        """Find words among the strongest that act together only, and try those.
+
+        All of them at once must turn the first reference; then each is left out in turn, and those are tried without
+        which it no longer turns, or the two that it leans on most. Such a set is nearly always new to the cache: one
+        transplant is all that it costs most clean texts. Where these fail, more words are taken in, or the two
+        alone are looked at more closely. Sets of more than ``most`` words are not tried further. Of words ``beside`` a
+        confirmed trigger less is asked.
+        """
+        label, settings = reading.predicted, self._settings
+        bar = (settings.remnant, math.inf) if beside else (settings.enough_together, settings.uneven_together)
+        strongest = words[: settings.together]
+        sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
+        spans = [self._span(reading, members) for members in sets]
+        (margins,) = yield from self._transplants.measure([spans[0].put], label, 1)
+        if not self._transplants.turned(margins, label)[0]:
+            return self._transplants.trial(spans[0], margins, label, *self._strict)
+        lesser = yield from self._transplants.measure([span.put for span in spans[1:]], label, 1)
+        without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
+        needed = sum(not self._transplants.turned((margin,), label)[0] for margin, _ in without)
+        if needed == 1:
+            alone = yield from self._transplants.try_word(reading, without[0][1])
+            if alone.confirmed:
+                return alone
+        leaned_on = [word for _, word in without]
+        size = max(needed, 2)
+        if most is not None and size > most:
+            return self._transplants.trial(self._span(reading, leaned_on[:size]), margins, label, *self._strict)
+        trial = yield from self._try_set(reading, leaned_on[:size], *bar)
+        if not trial.confirmed and most is None:
+            trial = yield from self._try_wider(reading, leaned_on, size, trial)
+        if trial.confirmed or beside:
+            return trial
+        return (yield from self._try_pair(reading, leaned_on[:2], trial))
+
+    def _try_wider(self, reading: Reading, leaned_on: Sequence[int], size: int, narrow: Trial) -> Asking[Trial]:
+        """Take in more words than the ``size`` of a ``narrow`` trial that failed, if all of them turn every reference.
+
+        Those of 0 to 3 clean texts of 1,000 do: there is a trigger of which any part will do.
+        """
+        everything = yield from self._try_set(reading, leaned_on, *self._strict)
+        if not everything.confirmed:
+            return narrow
+        for wider in range(size + 1, len(leaned_on)):
+            trial = yield from self._try_set(reading, leaned_on[:wider], *self._strict)
+            if trial.confirmed:
+                return trial
+        return everything
+
+    def _try_pair(self, reading: Reading, words: Sequence[int], otherwise: Trial) -> Asking[Trial]:
+        """Try two words for a conjunction that is not well learnt: each does next to nothing, both turn references.
+
+        They need not turn as many as other sets, nor evenly. Gives the trial ``otherwise`` where they are none.
+        """
+        label, settings = reading.predicted, self._settings
+        span = self._span(reading, words)
+        (margins,) = yield from self._transplants.measure([span.put], label, settings.growth)
+        if 2 * sum(self._transplants.turned(margins, label)) < settings.conjoint:
+            return otherwise
+        (margins,) = yield from self._transplants.measure([span.put], label, settings.references)
+        trial = self._transplants.trial(span, margins, label, settings.conjoint, math.inf)
+        if not trial.confirmed:
+            return otherwise
+        led = yield from self._led(reading, words, margins)
+        return replace(trial, led=led) if led <= settings.led_conjoint else otherwise
+
+    def try_stretch(self, reading: Reading) -> Asking[Trial]:
+        """Try the stretch, which must not be empty: a phrase of which no few words stand out."""
+        label, words = reading.predicted, self._transplants.stretch(reading)
+        span = self._span(reading, words)
+        (margins,) = yield from self._transplants.measure([span.put], label, 1)
+        if not self._transplants.turned(margins, label)[0]:
+            return self._transplants.trial(span, margins, label, *self._strict)
+        return (yield from self._try_set(reading, words, *self._strict))
+
+    def try_company(self, reading: Reading, groups: Sequence[Sequence[int]]) -> Asking[Trial]:
+        """Try groups of words, of which there is at least one: those that turn the first reference most, as above.
+
+        Args:
+            reading: a text.
+            groups: see :class:`.company.Company`.
+        """
+        label = reading.predicted
+        spans = [self._span(reading, group) for group in groups]
+        measured = yield from self._transplants.measure([span.put for span in spans], label, 1)
+        order = sorted(range(len(groups)), key=lambda i: (-measured[i][0], i))
+        best = order[0]
+        trial = self._transplants.trial(spans[best], measured[best], label, *self._strict)
+        for i in order[: self._settings.groups]:
+            if not self._transplants.turned(measured[i], label)[0]:
+                break
+            trial = yield from self.try_strongest(reading, groups[i])
+            if trial.confirmed:
+                break
+        return trial
+
+    def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
+        """Try words together; not on all references where some show already that too few will turn.
+
+        Where they are to move these evenly, none of them may do most of it alone.
+        """
+        label, settings = reading.predicted, self._settings
+        span = self._span(reading, words)
+        (margins,) = yield from self._transplants.measure([span.put], label, settings.growth)
+        if self._transplants.turned(margins, label).count(False) <= settings.references - enough:
+            (margins,) = yield from self._transplants.measure([span.put], label, settings.references)
+        trial = self._transplants.trial(span, margins, label, enough, uneven)
+        if not trial.confirmed or not math.isfinite(uneven):
+            return trial
+        led = yield from self._led(reading, words, margins)
+        return replace(trial, confirmed=led <= settings.led, led=led)
+
+    def _led(self, reading: Reading, words: Sequence[int], together: Margins) -> Asking[float]:
+        """What the strongest of some words does alone, as a share of what they do together."""
+        label, count = reading.predicted, self._settings.growth
+        each = [self._span(reading, [word]).put for word in words]
+        alone = yield from self._transplants.measure(each, label, count)
+        return leading_share([tried[:count] for tried in alone], together[:count], self._transplants.panel(label))
+
+    def _span(self, reading: Reading, words: Sequence[int]) -> Span:
+        return span_of(self._transplants.tokenizer, reading, words)
