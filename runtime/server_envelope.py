@@ -18,7 +18,7 @@ from .service import Service
 _log = logging.getLogger("tokenward")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNFORESEEN = Refusal(500, "internal", "something went wrong here: the server's log says what")
-_HEADERS = [
+HEADERS = [  # of every answer
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
@@ -59,7 +59,7 @@ class Envelope:
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", state["request_id"].encode()),
-                    *_HEADERS,
+                    *HEADERS,
                 ]
             await send(message)
 

@@ -11,6 +11,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .server_envelope import HEADERS
+
 HEADER_BYTES = 65_536  # of a header, and of what follows a body in chunks
 
 
@@ -23,7 +25,7 @@ class Connection(HttpToolsProtocol):
     Args:
         header_seconds: counted from the header's first byte, and for a connection's first request from connecting.
             Idle connections that are kept alive have a limit of their own.
-        options: what uvicorn gives to a protocol.
+        options: what uvicorn gives to a protocol; its application is that of :func:`.server.create_app`.
     """
 
     def __init__(self, *, header_seconds: float, **options: Any) -> None:
@@ -127,11 +129,19 @@ class Connection(HttpToolsProtocol):
         """Answer as the rest of the server does, and close the connection."""
         if self.transport.is_closing():
             return
-        body = json.dumps({"error": message, "code": code, "request_id": token_hex(16)})
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        head += f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write((head + body).encode())
+        request_id = token_hex(16)
+        body = json.dumps({"error": message, "code": code, "request_id": request_id}).encode()
+        headers = {
+            b"content-type": b"application/json",
+            b"content-length": str(len(body)).encode(),
+            b"connection": b"close",
+            b"x-request-id": request_id.encode(),
+            **dict(HEADERS),
+        }
+        head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(h) for h in headers.items())]
+        self.transport.write(b"\r\n".join([*head, b"", body]))
         self.transport.close()
+        self.app.state.service.metrics.request_done("other", code)  # it is one of create_app
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -194,9 +194,20 @@ def _command_line(arguments: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in source().items() if value is not None}
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in keys[:place]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r:.60} stands twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _file(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506  # it is a safe one
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, LookupError) as error:  # the others: values that a tag or a date cannot have

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from tokenward.runtime.server_envelope import HEADERS
+
 BODY = b'{"texts": "film"}'
 TOKEN = "a-token-of-24-characters"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
@@ -176,4 +178,16 @@ def test_what_is_no_request_is_told_as_everything_is(start):
     answer = talk(start().address, [b"nonsense\r\n\r\n"])
     head, _, body = answer.partition(b"\r\n\r\n")
     assert statuses(head) == [400]
-    assert set(json.loads(body)) == {"error", "code", "request_id"}
+    told = json.loads(body)
+    assert set(told) == {"error", "code", "request_id"}
+    headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert headers[b"x-request-id"] == told["request_id"].encode()
+    assert headers[b"content-length"] == str(len(body)).encode()
+    assert set(dict(HEADERS)) <= set(headers)
+
+
+def test_what_the_parser_refuses_is_counted(start):
+    server = start()
+    talk(server.address, [b"nonsense\r\n\r\n"])
+    counted = server.service.metrics.render().decode()
+    assert 'tokenward_requests_total{outcome="bad_request",route="other"} 1.0' in counted

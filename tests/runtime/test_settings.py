@@ -117,6 +117,7 @@ def test_mistakes_are_named_on_one_line(arguments, told):
         ("host: !!int ''", "is not YAML"),
         ("a: " + "[" * 1500, "nested too deeply"),
         (b"host: \xff", "is not YAML"),
+        ("port: 8000\nport: 9000", "'port' stands twice"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path, content, told):
