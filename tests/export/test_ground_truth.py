@@ -7,9 +7,11 @@ import onnx_ir as ir
 import pytest
 import torch
 
+from tests.export.own import OwnClassifier, traced
 from tokenward.errors import ExportError
-from tokenward.export.discovery import discover
+from tokenward.export.discovery import Hints, discover
 from tokenward.export.ground_truth import AutogradTruth, DifferencesTruth
+from tokenward.export.onnx_source import read_onnx
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -27,6 +29,24 @@ def test_differences_agree_with_autograd(layer: int, tiny, tmp_path: Path) -> No
     np.testing.assert_allclose(measured.saliency, exact.saliency, rtol=1e-3, atol=1e-4)
     assert (exact.saliency[1, 2:] == 0).all()
     assert (exact.saliency[0] > 0).all()
+
+
+def test_differences_are_exact_where_the_logits_curve(tmp_path: Path) -> None:
+    """Without residuals and normalisation, layers of large weights bend logits within the width of a step."""
+    model = OwnClassifier(layers=3, residual=False)
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, 0.0, 1.3)
+    read = read_onnx(traced(model, tmp_path / "model.onnx"), Hints())
+    layout = discover(read.graph)
+    truth = DifferencesTruth(read, layout, 0, tmp_path)
+    ids, mask = torch.tensor([[11, 12, 13, 14], [21, 22, 23, 24]]), torch.ones(2, 4, dtype=torch.long)
+    embedded: list[torch.Tensor] = []
+    model.embedding.register_forward_hook(lambda *call: embedded.append(call[-1]))
+    logits = model(ids, mask)
+    (gradient,) = torch.autograd.grad(logits.max(dim=-1).values.sum(), embedded[0])
+    measured = truth({"input_ids": ids.numpy(), "attention_mask": mask.numpy()}).saliency
+    expected = gradient.norm(dim=-1).numpy()
+    assert np.abs(measured - expected).max() < 1e-3 * expected.max()
 
 
 def test_differences_know_how_little_they_can_show(tiny, tmp_path: Path) -> None:
