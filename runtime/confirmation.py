@@ -106,10 +106,11 @@ class Confirmer:
                 break
             trial = None
             alone = () if screened else rankings
-            foreseeing = self.transplants.foresee(reading, alone, self._suspects)
+            groups = self._company.groups(reading) if rankings and self._company is not None else []
+            foreseeing = self.transplants.foresee(reading, alone, self._suspects, groups)
             foreseen, _ = yield from within(self._budget, foreseeing)
             found, fresh = foreseen or (None, frozenset())
-            for steps in self._trials(reading, alone, rankings, remnants, found, screened):
+            for steps in self._trials(reading, alone, rankings, remnants, groups, found, screened):
                 trial = yield from self._affordable(reading, steps, fresh, confirmations)
                 spent = trial is None
                 if trial is None or trial.confirmed:
@@ -145,6 +146,7 @@ class Confirmer:
         alone: Sequence[Ranking],
         rankings: Sequence[Ranking],
         remnants: Ranking,
+        groups: Sequence[Sequence[int]],
         found: Mapping[str, Margins] | None,
         screened: bool,
     ) -> Iterator[Asking[Trial]]:
@@ -157,7 +159,7 @@ class Confirmer:
                 yield self._together.try_strongest(reading, words, left, SCREENED_WORDS if screened else None)
         if rankings and transplants.stretch(reading):
             yield self._together.try_stretch(reading)
-        if self._company is not None and rankings and (groups := self._company.groups(reading)):
+        if groups:
             yield self._together.try_company(reading, groups)
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:

@@ -122,19 +122,21 @@ class Transplants:
         return self.turned(margins, reading.predicted)[0]
 
     def foresee(
-        self, reading: Reading, rankings: Sequence[Sequence[int]], alone: int
+        self, reading: Reading, rankings: Sequence[Sequence[int]], alone: int, groups: Sequence[Sequence[int]] = ()
     ) -> Asking[tuple[dict[str, Margins], frozenset[str]]]:
         """Ask at once for what decides whether words of these rankings are tried further, in the first reference.
 
         Args:
             reading, rankings: of a text.
             alone: how many words of each ranking may be tried alone.
+            groups: further sets of words that are going to be tried there.
 
         Returns:
             The margins, for :meth:`stirs`, and the spans that the cache did not know.
         """
         label = reading.predicted
         wanted = dict.fromkeys((span for words in rankings for span in self._decisive(reading, words, alone)), 1)
+        wanted |= dict.fromkeys((span_of(self.tokenizer, reading, group).put for group in groups), 1)
         fresh = frozenset(span for span in wanted if (span, label) not in self._cache)
         return (yield from self._measure(wanted, label)), fresh
 

@@ -294,7 +294,7 @@ def test_a_clean_text_that_a_gate_raises_costs_one_more_pass(lexicon_guard: Guar
             tried = [confirmation.cached for confirmation in verdict.confirmations]
             stands_out = len(tried) == 3  # then other words are tried beside the strongest
             assert stands_out or len(tried) == 2, "the strongest together, the densest run"
-            assert engine.calls - before <= 2 + stands_out  # type: ignore[attr-defined]
+            assert engine.calls - before <= 2  # type: ignore[attr-defined]
             break
     else:
         raise AssertionError("no clean text is raised and cleared at once")
