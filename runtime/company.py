@@ -33,12 +33,12 @@ class Company:
     def groups(self, reading: Reading) -> list[list[int]]:
         """The strongest word with the next few after those that are tried together anyway, with the next few, ...
 
-        None where the text does not stand out.
+        None where the text does not stand out, or the settings want no groups tried.
         """
-        score, together = self._gate.score(reading), self._transplants.settings.together
-        if excess(score, len(reading.encoding), self._fit) < self._from:
+        score, settings = self._gate.score(reading), self._transplants.settings
+        if not settings.groups or excess(score, len(reading.encoding), self._fit) < self._from:
             return []
         words = list(self._transplants.able(reading, score.words))
-        others = words[together : together + _MOST]
-        step = max(together - 1, 1)
+        others = words[settings.together : settings.together + _MOST]
+        step = max(settings.together - 1, 1)
         return [[words[0], *others[i : i + step]] for i in range(0, len(others), step)]

@@ -31,7 +31,7 @@ class TransplantSettings:
         together: strongest words of a text that are tried at once where none does it alone.
         stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
         groups: of the groups in which the strongest word meets those that draw little attention (see
-            :mod:`.company`), how many are tried further.
+            :mod:`.company`), how many are tried further; 0 spares such texts the groups and what they cost.
     """
 
     references: int = 8

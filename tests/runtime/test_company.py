@@ -43,10 +43,11 @@ def guard_of(artifact: Artifact, **conjunction: float) -> Guard:
     return Guard(artifact, engine, GuardOptions())
 
 
-def company_of(guard: Guard) -> Company:
+def company_of(guard: Guard, **settings: int) -> Company:
     calibration = guard.artifact.guard.calibration
     assert calibration is not None
-    transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, TransplantSettings())
+    chosen = TransplantSettings(**settings)
+    transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, chosen)
     return Company(calibration.gates["class_token"], transplants)
 
 
@@ -69,6 +70,7 @@ def test_groups_hold_every_further_word_once_beside_the_strongest(lexicon_artifa
     groups = company_of(guard).groups(reading)
     assert all(group[0] == words[0] and 2 <= len(group) <= together for group in groups)
     assert [word for group in groups for word in group[1:]] == list(words[together : together + 20])
+    assert company_of(guard, groups=0).groups(reading) == []
 
 
 def test_texts_that_do_not_stand_out_get_none(lexicon_artifact: Artifact, clean_texts: list[str]) -> None:
