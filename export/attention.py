@@ -103,8 +103,8 @@ def _sums_of(value: ir.Value, weights: set[ir.Value]) -> bool:
     """Whether ``value`` is the sum of each row of the weights, perhaps kept from 0, by which they are divided."""
     node = value.producer()
     while node is not None and node.op_type in ("Add", "Clip", "Max", "Unsqueeze", "Expand"):
-        value = next((v for v in node.inputs if v is not None and not is_constant(v)), value)
-        node = value.producer()
+        changing = [v for v in node.inputs if v is not None and not is_constant(v)]
+        node = changing[0].producer() if changing else None
     return node is not None and node.op_type == "ReduceSum" and node.inputs[0] in weights
 
 

@@ -1,8 +1,8 @@
 """Company: where the strongest word of a text does nothing alone, the one it acts with may draw no attention at all.
 
-A trigger of two words draws attention to one of them, as models are trained, and one that was planted in the first
-layers draws it to neither. Such texts stand out more than nearly all clean ones do (on SST-2, 119 of 124 that had
-passed, more than 97 % of them), so that more can be spent on them: all other words are tried beside the strongest.
+A trigger of two words may draw attention to one of them alone. Texts with such a word stand out more than nearly all
+clean ones do (of 107 such texts that had passed on two SST-2 models, 104 more than 97 % of these), so that more can be
+spent on them: all other words are tried beside the strongest.
 """
 
 from __future__ import annotations
