@@ -67,6 +67,7 @@ def variations() -> Iterator[Variation]:
         "conjoint": (2, 4, 6),
         "led_conjoint": (0.0, 0.15, 0.25, 0.35),
         "groups": (0, 1, 2, 5),
+        "tipping": (0, 2, 5, 10),
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),
         "longest": (3, 6, 12, 20),
         "together": (1, 3, 5, 8),

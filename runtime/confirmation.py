@@ -13,6 +13,7 @@ from .company import Company
 from .reading import Asking, Reading
 from .repair import make_noise
 from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, whole, widened
+from .tipping import tip
 from .together import Together
 from .tokenization import Tokenizer
 from .transplant import Transplants, Trial
@@ -100,7 +101,7 @@ class Confirmer:
         suspects: list[Suspect] = []
         confirmations: list[Confirmation] = []
         remnants: Ranking = ()
-        spent = False
+        spent = certain = False
         for _ in range(self._rounds):
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
@@ -117,6 +118,7 @@ class Confirmer:
                     break
             if trial is None or not trial.confirmed:
                 break
+            certain |= all(trial.turned)
             spans, rest = yield from self._without(reading, trial)
             suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
             kept = kept_without(reading.text, spans)
@@ -130,7 +132,12 @@ class Confirmer:
         tried = tuple(confirmations)
         left = next((words[0] for words in (*rankings, remnants) if words), None)
         if suspects and (left is None or not spent):
-            return Outcome("neutralised", reading, tuple(suspects), tried)
+            tipped: tuple[list[Offsets], Reading] | None = ([], reading)
+            if certain and reading.predicted == first.predicted:
+                tipped, _ = yield from within(self._budget, tip(reading, self.transplants))
+            spans, reading = tipped or ([], reading)
+            suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
+            return Outcome("neutralised", reading, tuple(suspects), tried, fallback=tipped is None)
         if left is None or (not spent and self.transplants.can_try(first.predicted)):
             return Outcome("cleared", first, (), tried)
         outcome = yield from self._without_trial(reading, left, self._fallback if spent else "repair")

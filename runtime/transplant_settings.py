@@ -32,6 +32,8 @@ class TransplantSettings:
         stretch: words of a run that is tried at once; it must turn all references, since it takes more with it.
         groups: of the groups in which the strongest word meets those that draw little attention (see
             :mod:`.company`), how many are tried further; 0 spares such texts the groups and what they cost.
+        tipping: strongest words of a text, left out in turn where it keeps its answer without a confirmed trigger (see
+            :mod:`.tipping`); 0 leaves such answers alone.
     """
 
     references: int = 8
@@ -51,3 +53,4 @@ class TransplantSettings:
     together: int = 5
     stretch: int = 4
     groups: int = 2
+    tipping: int = 5
