@@ -17,15 +17,15 @@ from .transplant import Transplants, lead
 def tip(reading: Reading, transplants: Transplants) -> Asking[tuple[list[Offsets], Reading]]:
     """Leave out each of the strongest words of a text in turn; asks once.
 
-    Words that are vouched for stay: clean texts have them in this class.
+    Words that are vouched for, too: that clean texts have them in this class does not keep them from being its trigger.
 
     Returns:
         Where the word stands without which another class leads most, and the reading of the rest; no places and the
         reading as it is where there is none.
     """
     tokenizer, text = transplants.tokenizer, whole(transplants.tokenizer, reading)
-    able = list(transplants.able(reading, ClassTokenGate().score(reading).words))[: transplants.settings.tipping]
-    ways = [offsets_of(text, occurrences(tokenizer, text, span_of(tokenizer, reading, [word]))) for word in able]
+    words = ClassTokenGate().score(reading).words[: transplants.settings.tipping]
+    ways = [offsets_of(text, occurrences(tokenizer, text, span_of(tokenizer, reading, [word]))) for word in words]
     if not ways:
         return [], reading
     rests = yield ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]
