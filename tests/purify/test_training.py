@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,3 +159,20 @@ def test_nothing_to_train_on(classifier: Classifier, quick: TrainingSettings) ->
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="training settings"):
         TrainingSettings(**wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_trains_as_the_cpu_does(classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings) -> None:
+    """Without dropout, whose draws differ."""
+    losses = []
+    for device in ("cpu", "cuda"):
+        classifier = load_classifier(classifier_dir)
+        for module in classifier.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        texts = classifier.encode(labelled_texts(70, 3), 40)
+        history = train(classifier.model.to(device), texts, replace(quick, epochs=2), 0)
+        losses.append([epoch.terms["classification"] for epoch in history])
+        assert next(classifier.model.parameters()).device.type == device
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
