@@ -112,8 +112,7 @@ def assert_close(found: Any, expected: Any, tolerance: float, names: Any = None)
 @pytest.fixture(params=["recorded", "packed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small batches run padded and recorded, large ones packed; both ways must give the same."""
-    for name in ("RECORDED", "CHOOSING"):
-        monkeypatch.setattr(engine_torch, name, 1024 if request.param == "recorded" else 0)
+    monkeypatch.setattr(engine_torch, "RECORDED", 1024 if request.param == "recorded" else 0)
 
 
 @pytest.mark.usefixtures("way")
@@ -209,8 +208,7 @@ def test_half_precision(precision: Any, checkpoint: Any):
 
 
 def test_same_numbers_as_the_onnx_engine(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("RECORDED", "CHOOSING"):
-        monkeypatch.setattr(engine_torch, name, 0)
+    monkeypatch.setattr(engine_torch, "RECORDED", 0)
     folder = checkpoint("bert")
     artifact = load_artifact(export_classifier(folder, tmp_path / "artifact", ExportSettings("paper")))
     onnx = OnnxEngine(artifact.model_path, threads=1)
