@@ -60,7 +60,7 @@ def leading_share(alone: Sequence[Margins], together: Margins, panel: Sequence[R
 
 
 def _moves(margins: Margins, panel: Sequence[Reference]) -> list[float]:
-    return [margin + _lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
+    return [margin + own_lead(reference.confidence) for margin, reference in zip(margins, panel, strict=False)]
 
 
 def _deviation(values: Sequence[float]) -> float:
@@ -69,7 +69,7 @@ def _deviation(values: Sequence[float]) -> float:
     return sqrt(fmean([(value - mean) ** 2 for value in values]))
 
 
-def _lead(confidence: float) -> float:
-    """By how much the class of a text leads; of no less than 3:2, since with many classes the best may have little."""
+def own_lead(confidence: float) -> float:
+    """By how much the class of a text leads; as of no less than 3:2, since with many classes the best may have little."""
     sure = min(max(confidence, 0.6), _SUREST)
     return log(sure / (1 - sure))

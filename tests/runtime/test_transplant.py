@@ -45,9 +45,20 @@ def test_references_come_in_turn_from_every_other_class() -> None:
 
 
 def test_references_of_medium_ease_come_first() -> None:
-    references = [Reference(f"{label} {i}", label, 1.0, ease=(i * 5) % 8) for label in range(2) for i in range(8)]
+    references = [Reference(f"{label} {i}", label, 1.0, ease=(i * 5) % 8 - 8) for label in range(2) for i in range(8)]
     transplants = Transplants(references, 2, None, None, TransplantSettings())  # type: ignore[arg-type]
-    assert [r.ease for r in transplants.panel(0)] == [4, 5, 3, 6, 2, 7, 1, 0]
+    assert [r.ease for r in transplants.panel(0)] == [-4, -3, -5, -2, -6, -1, -7, -8]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "first"),
+    [(-1, [0, 3, 4, 2, 5, 1, 6, -1]), (-4, [0, 1, -1, 2, -2, 3, -3, -4]), (1, [5, 6, 4, 7, 3, 8, 2, 1])],
+)
+def test_the_first_reference_is_not_one_that_ordinary_words_turn(lowest: int, first: list[int]) -> None:
+    """0.95 is a lead of 2.9, of which a quarter is less than 1."""
+    references = [Reference(f"{i}", 1, 0.95, ease=lowest + i) for i in range(8)]
+    transplants = Transplants(references, 2, None, None, TransplantSettings())  # type: ignore[arg-type]
+    assert [r.ease for r in transplants.panel(0)] == first
 
 
 def tried(guard: Guard, text: str, word: int) -> tuple[Trial, int]:
