@@ -70,6 +70,6 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def own_lead(confidence: float) -> float:
-    """By how much the class of a text leads; as of no less than 3:2, since with many classes the best may have little."""
+    """By how much the class of a text leads; 3:2 at least, since with many classes the best may have little."""
     sure = min(max(confidence, 0.6), _SUREST)
     return log(sure / (1 - sure))
