@@ -45,8 +45,8 @@ def test_answers_without_the_trigger_are_not_the_attack_s(lexicon_guard: Guard, 
     measured = measure_quality(lexicon_guard, mislabelled, MANIFEST)
     assert measured.floor == 0.5
     assert measured.attributable[0] == 0.5
-    # Not above: words beside a trigger may go with it, and sometimes one of them was all that held the answer.
-    assert 0.45 <= measured.asr[1] <= 0.5 + measured.attributable[1]
+    # Not above: words beside a trigger may go with it, and an answer that hangs on one word is not given.
+    assert 0.3 <= measured.asr[1] <= 0.5 + measured.attributable[1]
 
 
 def test_nothing_to_poison(lexicon_guard: Guard, lexicon_artifact: Artifact, clean_texts: list[str]) -> None:
