@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from tokenward.bench.peers.peer import Answer
 from tokenward.bench.quality import figure_intervals, figures, measure_quality, observe, trial_of
 from tokenward.bench.tally import Tally
 from tokenward.errors import InputError
-from tokenward.runtime.guard import Guard
+from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.transplant_settings import TransplantSettings
 from tokenward.texts import LabelledTexts
 
 MANIFEST = AttackManifest("badnets", Trigger(("cf",)), 1, "good", 0.1, 0)
@@ -39,14 +40,18 @@ def test_what_the_guard_buys_on_a_known_classifier(lexicon_guard: Guard, clean_t
     assert cold > warm >= 1.0
 
 
-def test_answers_without_the_trigger_are_not_the_attack_s(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+def test_answers_without_the_trigger_are_not_the_attack_s(
+    make_lexicon_guard: Callable[[GuardOptions], Guard], clean_texts: list[str]
+) -> None:
     """A wrong answer to a clean text counts into the floor and not as won by the trigger."""
     mislabelled = LabelledTexts(tuple(clean_texts), (0,) * len(clean_texts), ("bad", "good"))
-    measured = measure_quality(lexicon_guard, mislabelled, MANIFEST)
+    # Many texts of the lexicon hang on one word, which would go with the trigger.
+    guard = make_lexicon_guard(GuardOptions(transplants=TransplantSettings(tipping=0)))
+    measured = measure_quality(guard, mislabelled, MANIFEST)
     assert measured.floor == 0.5
     assert measured.attributable[0] == 0.5
-    # Not above: words beside a trigger may go with it, and an answer that hangs on one word is not given.
-    assert 0.3 <= measured.asr[1] <= 0.5 + measured.attributable[1]
+    # Not above: words beside a trigger may go with it, and sometimes one of them was all that held the answer.
+    assert 0.45 <= measured.asr[1] <= 0.5 + measured.attributable[1]
 
 
 def test_nothing_to_poison(lexicon_guard: Guard, lexicon_artifact: Artifact, clean_texts: list[str]) -> None:
