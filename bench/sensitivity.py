@@ -15,6 +15,7 @@ from ..runtime.judge import calibrated
 from ..runtime.transplant_settings import TransplantSettings
 from ..texts import LabelledTexts
 from .record import Metric, Row
+from .remembering import RememberingEngine
 from .tally import CountingEngine
 
 _USUAL = TransplantSettings()
@@ -84,7 +85,7 @@ def variations() -> Iterator[Variation]:
 
 
 class Subject:
-    """One artifact with its attack and texts: read once, judged with every variation."""
+    """One artifact with its attack and texts, judged with every variation; no text is read twice."""
 
     def __init__(self, guard: Guard, clean: Sequence[str], test: LabelledTexts, manifest: AttackManifest) -> None:
         """Read the calibration texts; ``test`` are labelled clean texts, which the attack is inserted into.
@@ -93,7 +94,8 @@ class Subject:
             InputError: labels do not fit the model, or there is nothing to poison.
         """
         self._guard = guard
-        self._counting = CountingEngine(guard.reader.engine)
+        self._counting = CountingEngine(RememberingEngine(guard.reader.engine))  # counts what is asked for
+        self._judged: dict[tuple[GuardOptions, float], Outcome] = {}  # the usual values are those of many constants
         self._clean = guard.reader.read(clean, ALWAYS_SKIP)
         classes = dict(enumerate(guard.labels))
         self._test, manifest = test.aligned_to(classes), manifest.aligned_to(classes)
@@ -105,7 +107,12 @@ class Subject:
 
     def judge(self, variation: Variation) -> Outcome:
         """Calibrate with one variation and judge all texts with a cold cache."""
-        guard = self._calibrated(variation)
+        settings = variation.options, variation.percentile
+        if settings not in self._judged:
+            self._judged[settings] = self._outcome(self._calibrated(variation))
+        return self._judged[settings]
+
+    def _outcome(self, guard: Guard) -> Outcome:
         before = self._counting.tally.tokens
         verdicts = guard.classify(self._test.texts)
         cold = self._counting.tally.tokens - before
