@@ -36,7 +36,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no NVIDIA GPU here: nothing was measured")
         return
-    from .gpu_ceilings import copy_bandwidth, matmul_rate, scores_alone
+    from .gpu_ceilings import copy_bandwidth, matmul_rate, on_device, scores_alone
     from .gpu_plot import draw
     from .gpu_systems import SIZES
 
@@ -44,7 +44,7 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}: copy {bandwidth / 1e9:.0f} GB/s, fp16 product {rate / 1e12:.0f} TFLOP/s")
     for texts, tokens, width in ((256, 512, 768), (256, 512, 1024)):
         run, read = scores_alone(texts, tokens, width)
-        timed = _time(run)
+        timed = on_device(run)
         achieved = read / (timed["p50_ms"] / 1e3)
         alone = {"gb_per_s": achieved / 1e9, "share_of_copy": achieved / bandwidth}
         record(RESULTS, [{"model": f"width {width}", "texts": texts, "tokens": tokens, "system": "token_scores alone",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import triton
 
 from ..kernels.segments import Segments
 from ..kernels.token_scores import token_scores
@@ -35,6 +36,12 @@ def scores_alone(texts: int, tokens: int, width: int) -> tuple[Callable[[], obje
     table = torch.ones(30000, dtype=torch.bool, device="cuda")
     places = Segments.packed([tokens] * texts, "cuda")
     return lambda: token_scores(gradient, received, ids, table, places), gradient.numel() * 2
+
+
+def on_device(run: Callable[[], object]) -> dict[str, float]:
+    """Percentiles of the time that the device takes, in milliseconds: what the host does to launch it is left out."""
+    p20, p50, p80 = triton.testing.do_bench(run, quantiles=(0.2, 0.5, 0.8))
+    return {"p20_ms": p20, "p50_ms": p50, "p80_ms": p80}
 
 
 def _seconds(run: Callable[[], object]) -> float:

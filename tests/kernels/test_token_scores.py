@@ -90,6 +90,13 @@ def test_one_word_over_and_over(device: str, fences: Any):
     assert case.check(device, fences).suspect.item() == 0
 
 
+def test_a_vocabulary_too_large_for_keys_of_32_bits(device: str, fences: Any):
+    case = Case([129, 17], 5)
+    case.table = np.resize(case.table, 1 << 23)
+    case.ids[:, ::3] = len(case.table) - 1 - case.ids[:, ::3] % 2
+    case.check(device, fences)
+
+
 def test_no_gradient_at_all(device: str, fences: Any):
     case = Case([9], 5, 1.0)
     case.gradient.zero_()
