@@ -77,8 +77,8 @@ def measure_serving(
     artifact: Path,
     texts: Sequence[str],
     clients: int = 32,
-    rounds: int = 3,
-    steady_seconds: float = 15.0,
+    rounds: int = 5,
+    steady_seconds: float = 30.0,
     overload_seconds: float = 30.0,
     progress: Progress | None = None,
 ) -> ServingReport:

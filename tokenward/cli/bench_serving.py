@@ -25,11 +25,11 @@ def register(group: typer.Typer) -> None:
 def serving(
     artifact: Artifact,
     texts: Texts,
-    limit: Limit = 400,
-    words: Words = 0,
+    limit: Limit = 800,
+    words: Words = 10,
     clients: Annotated[int, typer.Option(help="Clients of the closed loop.", min=1)] = 32,
-    rounds: Annotated[int, typer.Option(help="Timed runs of each way to serve.", min=1)] = 3,
-    steady: Annotated[float, typer.Option(help="Seconds of steady arrivals.", min=1)] = 15,
+    rounds: Annotated[int, typer.Option(help="Timed runs of each way to serve.", min=1)] = 5,
+    steady: Annotated[float, typer.Option(help="Seconds of steady arrivals.", min=1)] = 30,
     overload: Annotated[float, typer.Option(help="Seconds of overload.", min=1)] = 30,
     json: JsonOption = None,
 ) -> None:
