@@ -19,6 +19,9 @@ from .naming import Names
 from .scripts import unspaced
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+COMPOUND = 12  # most words that marks without blanks between them join to one
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,14 @@ class Tokenizer:
         self.pad_id = pad_id
         self._whole: FastTokenizer | None = None
         self.names = Names(self.fast)
-        self._alone = np.zeros(vocabulary_size, dtype=np.bool_)
-        self._blank = np.zeros(vocabulary_size, dtype=np.bool_)
+        self._blank, self._led, self._mark, self._unspaced, self._added = np.zeros((5, vocabulary_size), dtype=np.bool_)
         surfaces = sorted(token_texts(self.fast).items())
         for index, piece in surfaces:
             self._blank[index] = not piece.strip()
-            self._alone[index] = _stands_alone(piece)
+            self._led[index] = piece[:1].isspace()
+            self._mark[index] = _is_mark(piece.strip())
+            self._unspaced[index] = any(map(unspaced, piece))
+        self._added[list(self.fast.get_added_tokens_decoder())] = True  # the one for unknown marks, among others
         led = [piece.strip() for _, piece in surfaces if piece[:1].isspace() and piece.strip().isalpha()]
         self.glued_differ = bool(led)
         self.starts_differ = bool(led) and self._differs_at_start(led[0])
@@ -155,22 +160,40 @@ class Tokenizer:
         before = np.concatenate(([False], (rows[1:] == rows[:-1]) & real[1:] & real[:-1]))
         previous = np.maximum(np.arange(len(ids)) - 1, 0)
         overlap = offsets[:, 0] < offsets[previous, 1]
-        apart = words != words[previous]
-        apart |= offsets[:, 0] > offsets[previous, 1]
-        apart |= self._alone[ids] | self._alone[ids[previous]]
+        blank = offsets[:, 0] > offsets[previous, 1]
+        alone = self._mark[ids] | self._unspaced[ids]
+        apart = (words != words[previous]) | blank | alone | alone[previous]
         new = real & (~before | (apart & ~overlap))
+        new &= ~self._compounded(ids, new, before & ~blank & ~self._led[ids])
         count = np.cumsum(new)
         first = np.concatenate(([0], count[:-1]))[np.searchsorted(rows, np.arange(rows[-1] + 1))]
         return np.where(real, count - first[rows] - 1, -1)
 
+    def _compounded(self, ids: Ints, new: Bools, linked: Bools) -> Bools:
+        """Pieces inside what is written without blanks, the marks around it not counted: an address, "half-hour".
 
-def _stands_alone(piece: str) -> bool:
-    """Whether a piece is a word of its own: punctuation, or a letter of a script written without spaces."""
-    word = piece.strip()
-    return bool(word) and (
-        not any(c.isalnum() or unicodedata.category(c)[0] == "M" or c == "\ufffd" for c in word)
-        or any(unspaced(c) for c in word)
-    )
+        Such a word is taken out whole or not at all. A long one may be a text whose writer uses no blanks, and scripts
+        without spaces have none: these are left as they are.
+
+        Args:
+            ids: of all pieces.
+            new: where words start otherwise.
+            linked: pieces that no blank parts from the one before.
+        """
+        place, run = np.arange(len(ids)), np.cumsum(~linked) - 1
+        first, last = np.full(run[-1] + 1, len(ids)), np.full(run[-1] + 1, -1)
+        core = ~(self._mark[ids] | self._added[ids])
+        np.minimum.at(first, run[core], place[core])
+        np.maximum.at(last, run[core], place[core])
+        inside = (place > first[run]) & (place <= last[run])
+        size = 1 + np.bincount(run, weights=new & inside)
+        size += COMPOUND * np.bincount(run, weights=self._unspaced[ids])
+        return np.asarray(inside & (size <= COMPOUND)[run])
+
+
+def _is_mark(word: str) -> bool:
+    """Whether a piece is punctuation or the like; a broken character may be part of an emoji or a letter."""
+    return bool(word) and not any(c.isalnum() or unicodedata.category(c)[0] == "M" or c == "\ufffd" for c in word)
 
 
 def _is_unicode(text: str) -> bool:

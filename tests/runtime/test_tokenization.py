@@ -19,6 +19,7 @@ CORPUS = [
     "the café in the house , a film !",
     "你好吗 很好",
     "emoji 😀👍🏽 too",
+    *"abcdefghijklmnopqrstuvwxyz0123456789!?;,.:'()/@-",
 ] * 20
 
 
@@ -78,12 +79,22 @@ def words(tokenizer: Tokenizer, text: str) -> list[str]:
         ("unbelievable films", ["unbelievable", "films"]),
         ("a film, the house!", ["a", "film", ",", "the", "house", "!"]),
         ("  the   café ", ["the", "café"]),
+        ("a://b.c/1, (half-film) !", ["a://b.c/1", ",", "(", "half-film", ")", "!"]),
+        ("a.b -c- :-) d", ["a.b", "-", "c", "-", ":", "-", ")", "d"]),
+        ("it's; me@b.org's.", ["it's", ";", "me@b.org's", "."]),
     ],
 )
 def test_pieces_are_joined_to_whole_words(
     tokenizers: dict[str, Tokenizer], kind: str, text: str, expected: list[str]
 ) -> None:
     assert words(tokenizers[kind], text) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_without_blanks_is_not_one_word(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    assert words(tokenizers[kind], "a-" * 6 + "a") == [*"a-a-a-a-a-a-a"]
+    assert words(tokenizers[kind], "a-" * 5 + "a b") == ["a-a-a-a-a-a", "b"]
+    assert len(words(tokenizers[kind], "a-你好-a")) > 3
 
 
 def test_scripts_without_spaces_are_not_one_word(tokenizers: dict[str, Tokenizer]) -> None:
