@@ -25,7 +25,7 @@ from .guard import Guard, GuardOptions, load
 from .observer import Observer, Timing
 from .queueing import BatchQueue, Entry
 from .reading import split
-from .refusals import ClosingError, DeadlineError, OverloadedError
+from .refusals import ClosingError, DeadlineError, OverloadedError, loss_of
 from .stages import Stage
 from .tokenization import Encoding
 from .verdict import Mode, Verdict
@@ -88,7 +88,7 @@ class AsyncGuard:
             self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
             self._tokeniser = asyncio.create_task(self._tokenise())
             await warm_up(self.guard, self.options.queue_texts, self._core, self.options.parallel, WARM_UP_SECONDS)
-            await self.answer(PROBE, "off", deadline=WARM_UP_SECONDS)
+            await self._probe(WARM_UP_SECONDS)
         except BaseException:
             await self.aclose()
             raise
@@ -123,29 +123,49 @@ class AsyncGuard:
             DeadlineError: the verdicts were not there in time.
             ClosingError: the guard is closing.
         """
+        texts = listed(texts)
+        try:
+            call = await self._ask(texts, mode, explain, truncate, deadline)
+        except BaseException as error:
+            self._observer.lost(len(texts), loss_of(error))
+            raise
+        for case in call.cases:
+            if case.first and case.verdict:
+                self._observer.judged(case.first, case.verdict, mode)
+        answer = call.done.result()
+        if texts:
+            self._observer.answered(answer.timing)
+        return answer
+
+    async def _ask(
+        self, texts: Sequence[str], mode: Mode, explain: bool, truncate: bool, deadline: float | None
+    ) -> Call:
+        """A call that has its answer; see :meth:`answer`, which tells of it as well."""
         if self._loop is not asyncio.get_running_loop():
             raise InputError("this guard serves the event loop that entered it: use 'async with AsyncGuard(...)' there")
-        texts = listed(texts)
         if self._closing:
             raise ClosingError("the server is shutting down: send the request to another one")
-        judge = self.guard.judge_for(mode)
+        call = Call(texts, self.guard.judge_for(mode), mode, explain, truncate, self._loop.create_future())
         if not texts:
-            return Answer([], Timing())
+            call.done.set_result(Answer([], Timing()))
+            return call
+        if len(texts) > self.options.queue_texts:
+            raise InputError(
+                f"{len(texts)} texts are more than the {self.options.queue_texts} that may wait: send fewer at a time"
+            )
         if self.waiting + len(texts) > self.options.queue_texts:
             raise OverloadedError(f"{self.waiting} texts are waiting already: try again later")
-        call = Call(texts, judge, mode, explain, truncate, asyncio.get_running_loop().create_future())
         self._calls.add(call)
         self._tokenising += len(texts)
         self._incoming.put_nowait(call)
         seconds = self.options.deadline if deadline is None else deadline
         try:
-            answer = await asyncio.wait_for(call.done, seconds)
+            await asyncio.wait_for(call.done, seconds)
         except asyncio.TimeoutError as error:
             raise DeadlineError(f"no answer within {seconds:g} seconds: send less or try again later") from error
         finally:
             self._calls.discard(call)
-        self._observer.answered(answer.timing)
-        return answer
+        return call
 
     @property
     def waiting(self) -> int:
@@ -157,10 +177,13 @@ class AsyncGuard:
         if monotonic() - self._last_batch <= within:
             return True
         try:
-            await self.answer(PROBE, "off", deadline=within)
+            await self._probe(within)
         except TokenwardError:
             return False
         return True
+
+    async def _probe(self, seconds: float) -> None:
+        await self._ask([PROBE], "off", False, True, seconds)  # nobody's text: it is not counted
 
     async def aclose(self, grace: float | None = None) -> None:
         """Accept nothing more, finish what was accepted (for ``grace`` seconds at most), stop the stages."""
@@ -195,7 +218,6 @@ class AsyncGuard:
             while not self._incoming.empty() and sum(call.characters for call in calls) < CHARACTERS_PER_ROUND:
                 calls.append(self._incoming.get_nowait())
             waiting = [call for call in calls if not call.gone]
-            self._observer.dropped(sum(len(call.texts) for call in calls if call.gone))
             try:
                 job = partial(encode_calls, self.guard.reader.tokenizer, waiting)
                 for call, encodings in zip(waiting, await self._pre.run(job), strict=True):
@@ -232,8 +254,7 @@ class AsyncGuard:
         Called when something has been put into the queue, when a batch is done, and when one becomes due.
         """
         while self._idle > 0 and not self._stopped:
-            if dropped := self._queue.prune():
-                self._observer.dropped(dropped)
+            self._queue.prune()
             due, now = self._queue.due(), monotonic()
             if due > now:
                 if self._alarm:
@@ -273,8 +294,7 @@ class AsyncGuard:
                 self._queue.put(move)
             elif isinstance(move, Exception):
                 self._fail([case.call], move)
-            elif not case.gone and case.first:
-                self._observer.judged(case.first, move, case.call.mode)
+            elif not case.gone:
                 case.call.settle(case, move, monotonic())
         self._dispatch()
 
@@ -290,7 +310,6 @@ class AsyncGuard:
         return moves
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:
-        self._observer.failed(len(batch))
         self._fail([case.call for entry in batch for case in entry.owners], error)
 
     def _fail(self, calls: Sequence[Call], error: BaseException | None) -> None:

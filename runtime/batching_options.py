@@ -21,7 +21,7 @@ class BatchingOptions:
 
     max_wait: float = 0.002
     queue_texts: int = 256
-    deadline: float = 10.0
+    deadline: float = 20.0
     parallel: int = 2
 
     def threads(self) -> int:

@@ -34,6 +34,7 @@ class Call:
         done: resolved with the answer, or with the error that ended the call.
         characters: of all its texts.
         tokenised: when its texts entered the queue.
+        cases: one for each text, once they have.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Call:
         self.done = done
         self.accepted = self.tokenised = monotonic()
         self.characters = sum(len(text) for text in texts if isinstance(text, str))
-        self._cases: list[Case] = []
+        self.cases: list[Case] = []
         self._left = len(texts)
 
     @property
@@ -69,8 +70,8 @@ class Call:
     def open_cases(self, now: float) -> list[Case]:
         """One case for each text, which has just been tokenised."""
         self.tokenised = now
-        self._cases = [Case(self) for _ in self.texts]
-        return self._cases
+        self.cases = [Case(self) for _ in self.texts]
+        return self.cases
 
     def fail(self, error: Exception) -> None:
         """End the call with an error, unless it is over."""
@@ -85,12 +86,12 @@ class Call:
             return
         timing = Timing(
             self.tokenised - self.accepted,
-            max(case.started - self.tokenised for case in self._cases),
-            max(case.read - case.started for case in self._cases),
-            max((case.judged - case.read for case in self._cases if case.looked_twice), default=0.0),
+            max(case.started - self.tokenised for case in self.cases),
+            max(case.read - case.started for case in self.cases),
+            max((case.judged - case.read for case in self.cases if case.looked_twice), default=0.0),
             now - self.accepted,
         )
-        self.done.set_result(Answer([case.verdict for case in self._cases if case.verdict], timing))
+        self.done.set_result(Answer([case.verdict for case in self.cases if case.verdict], timing))
 
 
 class Case:

@@ -21,6 +21,7 @@ from .metrics_suspects import Suspects
 from .observer import Observer, Timing
 from .reading import Reading
 from .recent import RecentActions
+from .refusals import Loss
 from .verdict import Mode, Verdict
 
 Labelled = TypeVar("Labelled", Counter, Histogram)
@@ -159,13 +160,9 @@ class Metrics(Observer):
             if stage != "second_pass" or timing.second_pass:
                 histogram.observe(getattr(timing, stage))
 
-    def dropped(self, texts: int) -> None:
-        """Count texts that nobody waited for any more."""
-        self._texts("dropped").inc(texts)
-
-    def failed(self, texts: int) -> None:
-        """Count texts of a batch on which the engine failed."""
-        self._texts("failed").inc(texts)
+    def lost(self, texts: int, why: Loss) -> None:
+        """Count texts without an answer."""
+        self._texts(why).inc(texts)
 
     def _watch(self, first: Reading, verdict: Verdict) -> None:
         length = len(first.encoding)

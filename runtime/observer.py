@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .reading import Reading
+from .refusals import Loss
 from .verdict import Mode, Verdict
 
 
@@ -37,13 +38,10 @@ class Observer:
         """A batch has run: its texts, their tokens, the tokens after padding, whether it holds a second look."""
 
     def judged(self, first: Reading, verdict: Verdict, mode: Mode) -> None:
-        """A text has got its verdict."""
+        """A text of a request that is answered now has this verdict."""
 
     def answered(self, timing: Timing) -> None:
         """A request has been answered."""
 
-    def dropped(self, texts: int) -> None:
-        """Texts were dropped before they ran, since nobody waits for them any more."""
-
-    def failed(self, texts: int) -> None:
-        """The engine failed on a batch of this many texts."""
+    def lost(self, texts: int, why: Loss) -> None:
+        """A request of so many texts has ended without an answer."""

@@ -81,7 +81,7 @@ def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
     install_document(app)
     asked = [r for each in inference for r in each.routes if isinstance(r, APIRoute) and "POST" in (r.methods or ())]
     direct = Direct(app.outermost, asked, {"model": settings.model_name, "version": VERSION})
-    app.outermost = Envelope(Admission(direct, service), service, routes)
+    app.outermost = Envelope(Admission(direct, service, routes), service, routes)
     return app
 
 
@@ -140,7 +140,7 @@ def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
-        "http": partial(Connection, header_seconds=settings.header_seconds),
+        "http": partial(Connection, header_seconds=settings.header_seconds, read_seconds=settings.read_seconds),
         "ws": "none",
         "log_level": settings.log_level,
         "access_log": settings.log_level == "debug",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .server_errors import Refusal, error_response
@@ -14,18 +17,29 @@ from .service import Service
 # Open without a token: probes, documentation, and the page (whose form asks for the token).
 OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+STRANGERS = 16  # who has no token gets one of so many places
 _GZIP, _ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
 _MEMBERS = 64  # of a gzip body, which may be several in a row
 _CODINGS = {"": 0, "identity": 0, "gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}  # 0: not compressed
 
 
 class Admission:
-    """ASGI middleware: reads the body within the limits and hands it on in one piece."""
+    """ASGI middleware: reads the body within the limits and hands it on in one piece.
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    Bodies are read, and places taken, where there is something to be asked only. Those who ask without a token where
+    one is needed (by the page's form, which holds it) have few places, all of their own.
+
+    Args:
+        app: what is inside.
+        service: whose limits these are.
+        routes: what can be asked.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, routes: Sequence[BaseRoute]) -> None:
         self.app = app
         self.service = service
-        self._active = 0
+        self._routes = [route for route in routes if "POST" in (getattr(route, "methods", None) or ())]
+        self._active: Counter[bool] = Counter()  # by whether they are strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass or refuse it."""
@@ -34,36 +48,40 @@ class Admission:
             return
         try:
             self._check_token(scope)
-            if scope["method"] != "POST":
+            if scope["method"] != "POST" or not self._can_be_asked(scope):
                 await self.app(scope, receive, send)
                 return
-            self._check_room()
+            stranger = self.service.settings.token is not None and _is_open(scope["path"])
+            self._check_room(stranger)
         except Refusal as refusal:
             await self._refuse(refusal, scope, receive, send)
             return
-        self._active += 1
+        self._active[stranger] += 1
         try:
             body = await self._read(scope, receive)
             await self.app(scope, _replay(body, receive), send)
         except Refusal as refusal:
             await self._refuse(refusal, scope, receive, send)
         finally:
-            self._active -= 1
+            self._active[stranger] -= 1
 
     def _check_token(self, scope: Scope) -> None:
-        path = scope["path"]
-        if path in OPEN or path.startswith(OPEN_FOLDER):
+        if _is_open(scope["path"]):
             return
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         if not self.service.knows(token.strip() if scheme.lower() == "bearer" else ""):
             message = "a valid bearer token is needed: send the header 'Authorization: Bearer …'"
             raise Refusal(401, "unauthorised", message, {"WWW-Authenticate": "Bearer"})
 
-    def _check_room(self) -> None:
+    def _can_be_asked(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._routes)
+
+    def _check_room(self, stranger: bool) -> None:
         if self.service.draining:
             raise Refusal(503, "draining", "the server is shutting down: send the request to another one")
-        if self._active >= self.service.settings.max_requests:
-            raise Refusal(429, "too_many_requests", f"{self._active} requests are being answered: try again later")
+        active, most = self._active[stranger], self.service.settings.max_requests
+        if active >= (max(most // STRANGERS, 1) if stranger else most):
+            raise Refusal(429, "too_many_requests", f"{active} requests are being answered: try again later")
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         settings, headers = self.service.settings, Headers(scope=scope)
@@ -84,6 +102,10 @@ class Admission:
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["outcome"] = refusal.code
         await error_response(scope["state"]["request_id"], refusal)(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(OPEN_FOLDER)
 
 
 async def _whole_body(receive: Receive, announced: str, limit: int) -> bytes:

@@ -50,10 +50,12 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
         text = fields.get("text", [""])[0].replace("\r\n", "\n")
         status, found, headers = 200, {}, None
+        shown = text[: service.settings.max_characters]
         try:
             if "text" not in fields:
                 raise Refusal(422, "invalid_request", "There is no field 'text': send a form, not JSON or multipart.")
             if not service.knows(fields.get("token", [""])[0]):
+                shown = ""  # who is refused gets no more back than a line
                 raise Refusal(401, "unauthorised", "That is not the access token of this server.")
             found = await explained(request, text)
         except (TokenwardError, Refusal) as error:
@@ -61,7 +63,7 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
             request.state.outcome = refusal.code
             status, found, headers = refusal.status_code, {"error": refusal.detail}, refusal.headers
         template = "result.html" if "fragment" in request.headers.get("accept", "") else "page.html"
-        return HTMLResponse(render(template, text=text, **found), status, headers)
+        return HTMLResponse(render(template, text=shown, **found), status, headers)
 
     async def explained(request: Request, text: str) -> dict[str, Any]:
         options = RequestOptions(service.settings.mode, explain=True)

@@ -1,4 +1,4 @@
-"""HTTP on one connection: what uvicorn leaves open (slow and endless headers, plain refusals) and offered upgrades."""
+"""HTTP on one connection, what uvicorn leaves open: slow clients, endless headers, plain refusals, offers to upgrade."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ class Connection(HttpToolsProtocol):
     Args:
         header_seconds: counted from the header's first byte, and for a connection's first request from connecting.
             Idle connections that are kept alive have a limit of their own.
+        read_seconds: in which a client must take what has been written; until it does, that fills memory.
         options: what uvicorn gives to a protocol; its application is that of :func:`.server.create_app`.
     """
 
-    def __init__(self, *, header_seconds: float, **options: Any) -> None:
+    def __init__(self, *, header_seconds: float, read_seconds: float, **options: Any) -> None:
         super().__init__(**options)
         self._header_seconds = header_seconds
+        self._read_seconds = read_seconds
         self._alarm: asyncio.TimerHandle | None = None
+        self._cycles: list[Any] = []  # requests that are not answered yet; several where a client does not wait
+        self._unread: asyncio.TimerHandle | None = None  # runs while a client does not take what has been written
         self._offers_upgrade = False
         self._headers_size = 0  # of the lines that have ended
         self._without_body = 0  # bytes that have arrived since there was any body or a message was complete
@@ -44,7 +48,22 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._header_arrived()
+        self._has_read()
+        for cycle in self._cycles:  # uvicorn tells the latest alone, and the others would write to what is closed
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read, but not for ever."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._read_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._has_read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
@@ -89,6 +108,7 @@ class Connection(HttpToolsProtocol):
         self._offers_upgrade = self.parser.should_upgrade()
         if not self._offers_upgrade:
             super().on_headers_complete()
+            self._cycles = [cycle for cycle in (*self._cycles, self.cycle) if not cycle.response_complete]
 
     def on_message_complete(self) -> None:
         """Note that the body is there."""
@@ -153,6 +173,11 @@ class Connection(HttpToolsProtocol):
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None
+
+    def _has_read(self) -> None:
+        if self._unread:
+            self._unread.cancel()
+            self._unread = None
 
     def _give_up(self) -> None:
         self._alarm = None

@@ -73,9 +73,10 @@ class ServeSettings(BaseSettings):
     max_characters: int = Field(20_000, ge=1, description="Characters in a text; beyond: 413.")
     max_body_bytes: int = Field(2_000_000, ge=1, description="Bytes in a request; beyond: 413.")
     grace_seconds: float = Field(
-        20.0, ge=0, le=3600, description="Most that shutting down waits for accepted requests."
+        30.0, ge=0, le=3600, description="Most that shutting down waits for accepted requests."
     )
     header_seconds: float = Field(20.0, gt=0, le=3600, description="A request's header must arrive in this time.")
+    read_seconds: float = Field(30.0, gt=0, le=3600, description="A client must read its answer in this time.")
     probe_seconds: float = Field(2.0, gt=0, le=3600, description="The engine must answer in this time to be ready.")
 
     token: SecretStr | None = Field(None, min_length=16, description="Bearer token that callers must give.")

@@ -15,6 +15,7 @@ from ..errors import InputError
 from .v2_tensors import INPUT, Rows, TensorSpec, check_shape
 
 JSON_LENGTH = "Inference-Header-Content-Length"  # header: bytes of JSON before the raw tensors
+ID_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,15 @@ def decode(body: bytes, json_length: str | None) -> InferRequest:
                 raise InputError(f"outputs cannot be given as {extension}: ask for the tensor itself")
         wanted = asked.get("binary_data", binary)
         outputs[_get(output, "name", str, "")] = wanted is True
-    return InferRequest(
-        _get(document, "id", str, None), _tensor(inputs[0], memoryview(body)[head:]), parameters, outputs, binary
-    )
+    return InferRequest(_id(document), _tensor(inputs[0], memoryview(body)[head:]), parameters, outputs, binary)
+
+
+def _id(document: Any) -> str | None:
+    """The caller's name of the request, which the answer repeats."""
+    given: str | None = _get(document, "id", str, None)
+    if given is not None and len(given) > ID_CHARACTERS:
+        raise InputError(f"field 'id' has {len(given)} characters, at most {ID_CHARACTERS} are repeated: shorten it")
+    return given
 
 
 def encode(

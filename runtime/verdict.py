@@ -40,7 +40,7 @@ class Confirmation:
     Attributes:
         span: the words transplanted, after growth.
         turned: for each reference, whether it turned to the suspect text's class, and by more than natural words do it.
-        references: the reference texts, in the same order.
+        references: the reference texts, in the same order; a server tells them where an explanation is asked for.
         unevenness: by how much it moved some references more than others (0: all alike, as triggers do).
         cached: no new forward pass was needed.
         confirmed: the span was found to be a trigger.

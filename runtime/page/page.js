@@ -13,7 +13,12 @@ form.addEventListener("submit", async (event) => {
       body: new URLSearchParams(new FormData(form)),
       headers: { Accept: "text/html; fragment=results" },
     });
-    const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+    const body = await response.text();
+    if ((response.headers.get("content-type") ?? "").startsWith("application/json")) {
+      refuse(JSON.parse(body).error); // by a layer that knows nothing of pages
+      return;
+    }
+    const answer = new DOMParser().parseFromString(body, "text/html");
     for (const section of answer.querySelectorAll("section[id]")) {
       document.getElementById(section.id).replaceWith(section);
     }
@@ -23,3 +28,11 @@ form.addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
+
+function refuse(why) {
+  const message = document.createElement("p");
+  message.className = "alarm";
+  message.setAttribute("role", "alert");
+  message.textContent = why;
+  document.getElementById("result").replaceChildren(message);
+}

@@ -59,11 +59,11 @@ def engine(lexicon_guard: Guard):
 
 
 def _settled(verdict: Verdict | dict, number=float) -> dict:
-    """A verdict as JSON without what depends on earlier texts: whether the cache knew an outcome."""
+    """A verdict as JSON without what depends on earlier texts (whether the cache knew an outcome) or on who asks."""
     fields = verdict.to_dict() if isinstance(verdict, Verdict) else verdict
     fields = json.loads(json.dumps(fields), parse_float=number)
     for confirmation in fields["confirmations"]:
-        del confirmation["cached"]
+        del confirmation["cached"], confirmation["references"]
     return fields
 
 

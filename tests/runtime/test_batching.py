@@ -25,8 +25,7 @@ class Recorder(Observer):
         self.batches: list[tuple[int, int, int, bool]] = []
         self.actions: Counter[str] = Counter()
         self.timings: list[Timing] = []
-        self.lost = 0
-        self.failures = 0
+        self.unanswered: Counter[str] = Counter()
 
     def batch_done(self, texts, tokens, padded, urgent):
         self.batches.append((texts, tokens, padded, urgent))
@@ -37,11 +36,8 @@ class Recorder(Observer):
     def answered(self, timing):
         self.timings.append(timing)
 
-    def dropped(self, texts):
-        self.lost += texts
-
-    def failed(self, texts):
-        self.failures += texts
+    def lost(self, texts, why):
+        self.unanswered[why] += texts
 
 
 async def test_many_callers_get_what_the_guard_answers(
@@ -141,7 +137,7 @@ async def test_timing_adds_up(lexicon_guard):
     assert min(timing.tokenise, timing.queue, timing.first_pass) > 0
     assert max(timing.first_pass, timing.second_pass) <= timing.total
     assert recorder.timings[-1] == timing
-    assert recorder.actions == {"neutralised": 1, "passed": 2}
+    assert recorder.actions == {"neutralised": 1, "passed": 1}
 
 
 async def test_the_queue_is_bounded(lexicon_guard, engine):
@@ -171,8 +167,41 @@ async def test_past_the_deadline_what_waits_is_dropped_and_counted(lexicon_guard
             await held
         engine.free.set()
         await guard.classify("three")
-        assert recorder.lost == 2
+        assert recorder.unanswered == {"timed_out": 3}
         assert guard.waiting == 0
+
+
+async def test_verdicts_of_a_request_that_is_not_answered_are_not_counted(lexicon_guard, engine):
+    recorder = Recorder()
+    async with AsyncGuard(lexicon_guard, replace(ONE_BY_ONE, queue_texts=4), observer=recorder) as guard:
+        guard._queue.token_budget = 1  # each text is a batch of its own
+        run, before = engine.run, len(engine.batches)
+
+        def the_second_hangs(batch, gate):
+            if len(engine.batches) == before + 1:
+                engine.hold()
+            return run(batch, gate)
+
+        engine.run = the_second_hangs
+        with pytest.raises(DeadlineError):
+            await guard.answer(["film", "story"], deadline=0.3)
+        assert len(engine.batches) == before + 2
+        engine.free.set()
+        with pytest.raises(InputError, match="more than the 4"):
+            await guard.classify(["film"] * 5)
+        assert recorder.unanswered == {"timed_out": 2, "refused": 5}
+        assert not recorder.actions
+        assert not recorder.timings
+
+
+async def test_a_probe_is_nobodys_request(lexicon_guard):
+    recorder = Recorder()
+    async with AsyncGuard(lexicon_guard, ONE_BY_ONE, observer=recorder) as guard:
+        guard._last_batch = -1e9
+        assert await guard.responsive(5.0)
+        assert recorder.batches
+        assert not recorder.timings
+        assert not recorder.actions
 
 
 async def test_callers_that_leave_cost_no_pass(lexicon_guard, engine):
@@ -192,7 +221,7 @@ async def test_callers_that_leave_cost_no_pass(lexicon_guard, engine):
         await stays
         await guard.classify("music")
         assert engine.batches == [(1, 3)]
-        assert recorder.lost == 100
+        assert recorder.unanswered == {"dropped": 100}
 
 
 @pytest.mark.parametrize("error", [EngineError("the graph failed"), RuntimeError("/secret/path")])
@@ -212,13 +241,13 @@ async def test_an_engine_failure_reaches_exactly_its_batch(lexicon_guard, engine
             await first
         assert "secret" not in str(caught.value)
         assert [len(await call) for call in (*shares, alone)] == [1, 1, 1, 1]
-        assert recorder.failures == 1
+        assert recorder.unanswered == {"failed": 1}
 
         engine.errors = [error]
         results = await asyncio.gather(
             *(guard.classify(word) for word in ("story", "actor", "plot")), return_exceptions=True
         )
-        assert sum(isinstance(result, EngineError) for result in results) == recorder.failures - 1
+        assert sum(isinstance(result, EngineError) for result in results) == recorder.unanswered["failed"] - 1
         assert len(await guard.classify("camera")) == 1
 
 

@@ -274,3 +274,39 @@ def test_security_headers(start):
     headers = httpx.get(start().url + "/").headers
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/page/style.css", "/nowhere", "/v1/classify/"])
+def test_what_cannot_be_asked_takes_no_place(start, path):
+    server = start(max_requests=1, token=TOKEN)
+    asked = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx" % path.encode()
+    with socket.create_connection(server.address) as slow:
+        slow.sendall(asked)
+        time.sleep(0.1)
+        assert post(server, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_who_has_no_token_takes_no_place_of_those_who_have(start):
+    server = start(max_requests=1, token=TOKEN)
+    form = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntext="
+    with socket.create_connection(server.address) as slow:
+        slow.sendall(form)
+        time.sleep(0.1)
+        assert httpx.post(server.url, data={"text": "film", "token": TOKEN}).status_code == 429
+        assert post(server, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_who_is_refused_gets_no_text_back(start):
+    server = start(token=TOKEN)
+    answer = httpx.post(server.url, data={"text": "awful " * 1000, "token": "wrong"})
+    assert answer.status_code == 401
+    assert "awful" not in answer.text
+
+
+def test_reference_texts_are_told_to_those_who_want_to_know_why(start):
+    server = start()
+    plain, told = (post(server, {"texts": "cf the film was awful", "explain": explain}) for explain in (False, True))
+    for answer, quoted in ((plain, False), (told, True)):
+        (tried,) = answer.json()["verdicts"][0]["confirmations"]
+        assert tried["turned"]
+        assert bool(tried["references"]) is quoted

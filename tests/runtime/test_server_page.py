@@ -122,6 +122,19 @@ def test_a_refusal_is_told(start, chromium):
 
 
 @in_browser
+def test_a_refusal_of_another_layer_is_told(start, chromium):
+    page = chromium.new_page()
+    server = start(max_body_bytes=200)
+    page.goto(server.url)
+    ask(page, POISONED)
+    check_neutralised(page)
+    ask(page, "film " * 60)
+    assert "more than 200 bytes" in page.get_by_role("alert").inner_text()
+    assert page.locator("#action").count() == 0
+    page.close()
+
+
+@in_browser
 def test_the_documentation_needs_nothing_from_elsewhere(start, browse):
     page = browse(start().url)
     page.get_by_role("link", name="API").click()

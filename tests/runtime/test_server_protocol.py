@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pytest
 
@@ -191,3 +192,47 @@ def test_what_the_parser_refuses_is_counted(start):
     talk(server.address, [b"nonsense\r\n\r\n"])
     counted = server.service.metrics.render().decode()
     assert 'tokenward_requests_total{outcome="bad_request",route="other"} 1.0' in counted
+
+
+def test_who_does_not_read_is_cut_off(start):
+    server = start(read_seconds=0.3)
+    page = b"text=" + b"%22" * 15_000
+    asked = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+    connections = server._server.server_state.connections
+    with socket.create_connection(server.address, timeout=20) as connection:
+        with suppress(OSError):  # cut off already
+            connection.sendall(asked * 400)  # 60 MB of answers, more than the system keeps
+        until = time.monotonic() + 20
+        while connections and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not connections
+    assert statuses(talk(server.address, [post(), LAST])) == [200, 200]
+
+
+def test_a_slow_reader_gets_all_of_it(start):
+    server = start(read_seconds=5, max_characters=20_000)
+    text = b"text=" + b"%22" * 19_000
+    asked = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(text) + text
+    answers = b""
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(asked + LAST)
+        while part := connection.recv(20_000):
+            answers += part
+            time.sleep(0.005)
+    assert statuses(answers) == [200, 200]
+
+
+def test_who_asks_for_several_things_and_leaves_is_no_fault_of_ours(start, caplog):
+    server = start()
+    for _ in range(3):
+        with socket.create_connection(server.address, timeout=20) as connection:
+            connection.sendall(post() * 20)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closed by a reset
+    answers = talk(server.address, [post(), LAST])
+    assert statuses(answers) == [200, 200]
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b'outcome="internal"' not in read_all(connection)
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -55,6 +55,12 @@ def test_what_is_sent_is_read_by_tritonclient(texts, numbers, binary):
     assert result.get_response()["id"] == "7"
 
 
+def test_a_long_name_of_a_request_is_not_repeated():
+    assert decode(body(id="x" * 256), None).id == "x" * 256
+    with pytest.raises(InputError, match="257 characters, at most 256"):
+        decode(body(id="x" * 257), None)
+
+
 @pytest.mark.parametrize(
     "tensor",
     [
