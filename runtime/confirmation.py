@@ -22,6 +22,10 @@ from .verdict import Action, Confirmation, Suspect
 Fallback = Literal["repair", "flag", "block"]
 SCREENED_WORDS = 2
 REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
+# Words before and after a trigger that are taken out with it where the answer stays, the fewest that change it; of
+# several words that act together, more may belong to the phrase.
+NEIGHBOURS = ((0, 0), (1, 0), (0, 1), (1, 1))
+OF_A_PHRASE = ((2, 2), (3, 3), (4, 4))
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
 
@@ -172,12 +176,13 @@ class Confirmer:
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.
 
-        Growth stops where the span already turns every reference, so a word of a trained phrase may be left beside
-        it. Where the answer stays, the neighbours are taken out too, if that changes it.
+        Growth stops where the span already turns every reference, so words of a trained phrase may be left beside it.
+        Where the answer stays, the neighbours are taken out too, if that changes it.
         """
         text = whole(self._tokenizer, reading)
         places = occurrences(self._tokenizer, text, trial.span)
-        ways = [offsets_of(text, widened(text, places, *sides)) for sides in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        wider_still = OF_A_PHRASE if len(trial.span.words) > 1 else ()
+        ways = [offsets_of(text, widened(text, places, *sides)) for sides in (*NEIGHBOURS, *wider_still)]
         rests = ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]
         (rest,) = yield rests[:1]
         if rest.predicted == reading.predicted:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..artifact import Reference
 from .evenness import own_lead
 
-EASY = 0.25  # of its own lead, which ordinary words leave to the class that they speak for
+EASY = 0.4  # of its own lead, which ordinary words leave to the class that they speak for
 
 
 def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
@@ -15,9 +15,8 @@ def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[R
 
     Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
     makes clean texts dear, and some triggers do not turn the hardest. Where most ordinary words turn that of medium
-    ease, too, the easiest that they do not turn is the first: of seven SST-2 models, with 1 for that quarter, this
-    spared two a third and a sixth of the tokens that unseen texts take, and found less of a pair of words alone that
-    was hardly learnt (27 % of its texts kept the answer, 22 % before).
+    ease, too, the easiest that they do not turn is the first. With 0.25 for ``EASY`` the first reference of one SST-2
+    model became one that a hardly learnt pair of words does not turn: 39 % of its texts kept the answer, 22 % with 0.4.
     """
     by_class: dict[int, list[Reference]] = {}
     for reference in sorted(references, key=lambda r: -r.confidence):

@@ -1,4 +1,4 @@
-"""HTTP on one connection, what uvicorn leaves open: slow clients, endless headers, plain refusals, offers to upgrade."""
+"""HTTP on one connection, what uvicorn leaves open: slow clients, endless headers, plain refusals, offered upgrades."""
 
 from __future__ import annotations
 

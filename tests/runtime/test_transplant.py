@@ -52,10 +52,10 @@ def test_references_of_medium_ease_come_first() -> None:
 
 @pytest.mark.parametrize(
     ("lowest", "first"),
-    [(-1, [0, 3, 4, 2, 5, 1, 6, -1]), (-4, [0, 1, -1, 2, -2, 3, -3, -4]), (1, [5, 6, 4, 7, 3, 8, 2, 1])],
+    [(-1, [1, 3, 4, 2, 5, 6, 0, -1]), (-4, [0, 1, -1, 2, -2, 3, -3, -4]), (2, [6, 7, 5, 8, 4, 9, 3, 2])],
 )
 def test_the_first_reference_is_not_one_that_ordinary_words_turn(lowest: int, first: list[int]) -> None:
-    """0.95 is a lead of 2.9, of which a quarter is less than 1."""
+    """0.95 is a lead of 2.9, of which two fifths are 1.2."""
     references = [Reference(f"{i}", 1, 0.95, ease=lowest + i) for i in range(8)]
     transplants = Transplants(references, 2, None, None, TransplantSettings())  # type: ignore[arg-type]
     assert [r.ease for r in transplants.panel(0)] == first

@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 def serve(context: typer.Context) -> None:
     """Serve defended answers over HTTP: `/v1/classify`, the KServe v2 protocol, metrics, and a page for people.
 
-    Every option can also be given in the environment or in the file that `--config` names.
+    Every option can also be given in the environment (`--max-texts` as `TOKENWARD_MAX_TEXTS`) or in the file that
+    `--config` names (as `max_texts`).
     """
     from ..errors import require
 
@@ -54,9 +55,9 @@ def _print_settings() -> None:
     from ..runtime.settings import ServeSettings
     from .console import results
 
-    table = Table("option", "environment", "default", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("option", "default", "", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, field in ServeSettings.model_fields.items():
         option = "ARTIFACT" if name == "artifact" else "--" + name.replace("_", "-")
         default = "" if name == "artifact" or field.default in (None, "") else str(field.default).lower()
-        table.add_row(option, f"TOKENWARD_{name.upper()}", default, field.description)
+        table.add_row(option, default, field.description)
     results().print(table)
