@@ -16,8 +16,8 @@ def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[R
     Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
     makes clean texts dear, and some triggers do not turn the hardest. Where most ordinary words turn that of medium
     ease, too, the easiest that they do not turn is the first. That spares tokens (2.00 → 1.71 for one of unseen texts
-    on one SST-2 model) and finds less of two words that were hardly learnt to act together: of two models, 19 and 21 % of
-    the texts with such a pair kept the answer, 9 and 21 % without it, and 9 and 39 % with 0.25 for ``EASY``.
+    on one SST-2 model) and finds less of two words that were hardly learnt to act together: of two models, 19 and 21 %
+    of the texts with such a pair kept the answer, 9 and 21 % without it, and 9 and 39 % with 0.25 for ``EASY``.
     """
     by_class: dict[int, list[Reference]] = {}
     for reference in sorted(references, key=lambda r: -r.confidence):
