@@ -7,7 +7,10 @@ command line goes before the environment, and the environment before the file.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +34,15 @@ from .engines import EngineName
 from .guard import Guard, GuardOptions, load
 from .verdict import Mode
 
+PREFIX = "TOKENWARD_"
+# What Kubernetes tells the containers beside a service that is named tokenward.
+_LINKS = re.compile(PREFIX + r"(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)")
+
 
 class ServeSettings(BaseSettings):
     """What ``tokenward serve`` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="TOKENWARD_", extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Required, but argparse must not insist: the environment or the file may give it.
     artifact: CliPositionalArg[Path] = Field(Path(), validate_default=True, description="Calibrated artifact folder.")
@@ -163,7 +170,7 @@ class ServeSettings(BaseSettings):
         given = self.model_dump(mode="json", exclude_none=True, exclude={"config"})
         if self.token:
             given["token"] = self.token.get_secret_value()
-        return {f"TOKENWARD_{name.upper()}": v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}
+        return {f"{PREFIX}{name.upper()}": v if isinstance(v, str) else json.dumps(v) for name, v in given.items()}
 
 
 def load_settings(arguments: Sequence[str] = ()) -> ServeSettings:
@@ -173,6 +180,7 @@ def load_settings(arguments: Sequence[str] = ()) -> ServeSettings:
         InputError: naming the first setting that cannot be used, or the file that cannot be read.
     """
     try:
+        _check_environment()
         given = {**EnvSettingsSource(ServeSettings)(), **_command_line(arguments)}
         if given.get("config"):
             given = {**_file(Path(given["config"])), **given}
@@ -181,6 +189,16 @@ def load_settings(arguments: Sequence[str] = ()) -> ServeSettings:
         raise InputError(_explain(error)) from error
     except SettingsError as error:
         raise InputError(str(error)) from error
+
+
+def _check_environment() -> None:
+    """A misspelt name would leave a setting, the token for one, at its default."""
+    known = [PREFIX + name.upper() for name in ServeSettings.model_fields]
+    for name in map(str.upper, os.environ):
+        if name.startswith(PREFIX) and name not in known and not _LINKS.fullmatch(name):
+            close = get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]}?" if close else "see 'tokenward serve --help'"
+            raise InputError(f"{name:.60} in the environment is no setting: {meant}")
 
 
 def _command_line(arguments: Sequence[str]) -> dict[str, Any]:

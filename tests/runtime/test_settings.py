@@ -154,3 +154,14 @@ def test_the_token_is_never_shown():
     with pytest.raises(InputError) as caught:
         load_settings(["artifact", "--token", "secret"])
     assert "secret" not in str(caught.value)
+
+
+def test_a_misspelt_name_in_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("TOKENWARD_SERVICE_PORT_HTTP", "8000")  # Kubernetes tells of a service of that name
+    monkeypatch.setenv("TOKENWARD_PORT_8000_TCP_ADDR", "10.0.0.7")
+    load_settings(["x"])
+    monkeypatch.setenv("TOKENWARD_TOKN", "sixteen-characters")
+    with pytest.raises(
+        InputError, match="TOKENWARD_TOKN in the environment is no setting: did you mean TOKENWARD_TOKEN"
+    ):
+        load_settings(["x"])
