@@ -16,10 +16,13 @@ ATTENTION = {"H": 12, "D": 64, "WIDTH": 64, "TILE": 64}
 PLACES = "*i32 " * 6
 # Each kernel with the types of its other arguments (T is the type of the activations) and its constants.
 KERNELS = [
-    (
-        token_scores._token_scores,
-        "T *fp32 *i64 *i1 *i32 *i32 *fp32 *fp32 *fp32 *i64 *i32 i32 i32",
-        {"ROWS": 16, "COLUMNS": 1024, "SEQUENCE": 128, "OTHERS": 32},
+    *(
+        (
+            token_scores._token_scores,
+            "T *fp32 *i64 *i1 *i32 *i32 *fp32 *fp32 *fp32 *i64 *i32 i32 i32 i32",
+            {"ROWS": 16, "COLUMNS": 256, "SEQUENCE": 512, "WIDE": wide},
+        )
+        for wide in (False, True)
     ),
     (flash_received._attend, f"T T T T *fp32 {'i32 ' * 4} fp32 *i32 *i32 *i32 *i32", ATTENTION),
     (
