@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
 
 from .guard import Guard
 from .judge import calibrated
@@ -130,9 +131,19 @@ def serve(settings: ServeSettings) -> None:
     with tempfile.TemporaryDirectory(prefix="tokenward-metrics-") as folder:
         os.environ.pop("TOKENWARD_CONFIG", None)  # the file has been read: workers get its settings with the others
         os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
-        uvicorn.run(
-            "tokenward.runtime.server:worker_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
-        )
+        workers = {"factory": True, "workers": settings.workers, **uvicorn_options(settings)}
+        config = uvicorn.Config("tokenward.runtime.server:worker_app", **workers)
+        _Workers(config, sockets=[config.bind_socket()]).run()
+
+
+class _Workers(Multiprocess):
+    """Worker processes; while they drain, the parent does not keep the socket open on which nobody answers any more."""
+
+    def terminate_all(self) -> None:
+        """Tell the workers to stop."""
+        super().terminate_all()
+        for listening in self.sockets:
+            listening.close()
 
 
 def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:

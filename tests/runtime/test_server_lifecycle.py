@@ -185,6 +185,26 @@ def test_two_workers_count_together_and_end_in_good_order(tiny_artifact):
         assert process.wait(timeout=30) == 0
 
 
+def test_workers_that_drain_take_no_new_connections(tiny_artifact):
+    body = b'{"texts": "film"}'
+    with serving(tiny_artifact, "--workers", "2") as (process, url):
+        eventually(lambda: _status(url) == 200, 60)
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with socket.create_connection(address) as accepted:
+            accepted.sendall(REQUEST % (len(body), body[:5]))
+            time.sleep(0.5)  # until a worker has it
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: not _connects(address), 10)
+            accepted.sendall(body[5:])
+            assert accepted.recv(15).startswith(b"HTTP/1.1 200")
+        assert process.wait(timeout=30) == 0
+
+
+def _connects(address: tuple[str, int]) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(address) == 0
+
+
 def _status(url: str) -> int:
     try:
         return httpx.get(url + "/readyz").status_code
