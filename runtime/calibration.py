@@ -10,13 +10,14 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
-from ..artifact import Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
+from ..artifact import Artifact, Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
 from .cache import OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
 from .guard import Guard, GuardOptions
+from .ordinary import turned_shares
 from .reading import Reader, Reading
 from .scan import scan
 from .screening import sure_margins
@@ -106,19 +107,26 @@ def calibrate(
     calibration = Calibration(
         len(texts), digest, fits, references, known, vouched, _bars(reader, references, vouched, artifact.labels), sure
     )
-    if scanning and len(short_of_references(references, artifact.labels)) < len(artifact.labels):
-        unscanned = replace(artifact, guard=replace(artifact.guard, calibration=replace(calibration, known={})))
-        report = scan(
-            Guard(unscanned, engine, GuardOptions()),
-            progress=partial(progress, "trying words as triggers") if progress else None,
-        )
-        natural = {} if labels else _used(readings, names, artifact.labels)
-        found = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
-        calibration = replace(calibration, known=found)
+    if len(short_of_references(references, artifact.labels)) < len(artifact.labels):
+        turned = turned_shares(_unscanned(artifact, calibration, engine), readings)
+        references = tuple(replace(reference, turned=turned.get(reference.text)) for reference in references)
+        calibration = replace(calibration, references=references)
+        if scanning:
+            trying = partial(progress, "trying words as triggers") if progress else None
+            report = scan(_unscanned(artifact, calibration, engine), progress=trying)
+            natural = {} if labels else _used(readings, names, artifact.labels)
+            found = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
+            calibration = replace(calibration, known=found)
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)
     return guard
+
+
+def _unscanned(artifact: Artifact, calibration: Calibration, engine: OnnxEngine) -> Guard:
+    """A guard with this calibration, but for the words that an earlier scan has found."""
+    guard = replace(artifact.guard, calibration=replace(calibration, known={}))
+    return Guard(replace(artifact, guard=guard), engine, GuardOptions())
 
 
 def _by_label(labels: Sequence[str], words: Sequence[frozenset[str]]) -> dict[str, tuple[str, ...]]:

@@ -112,10 +112,13 @@ class Confirmer:
             trial = None
             alone = () if screened else rankings
             groups = self._company.groups(reading) if rankings and self._company is not None else []
-            foreseeing = self.transplants.foresee(reading, alone, self._suspects, groups)
+            foreseeing = self._foresee(reading, alone, groups, brief=not suspects)
             foreseen, _ = yield from within(self._budget, foreseeing)
-            found, fresh = foreseen or (None, frozenset())
-            for steps in self._trials(reading, alone, rankings, remnants, groups, found, screened):
+            found, fresh, dull = foreseen or (None, frozenset(), None)
+            if dull:
+                confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
+            worth = ((), ()) if dull else (alone, rankings)
+            for steps in self._trials(reading, *worth, remnants, groups, found, screened):
                 trial = yield from self._affordable(reading, steps, fresh, confirmations)
                 spent = trial is None
                 if trial is None or trial.confirmed:
@@ -150,6 +153,33 @@ class Confirmer:
         if reading is not first and action == "cleared":  # the answer may be that of a trigger that is still there
             action = "flagged" if outcome.final.predicted == first.predicted else "neutralised"
         return Outcome(action, outcome.final, tuple(suspects), tried, spent)
+
+    def _foresee(
+        self, reading: Reading, alone: Sequence[Ranking], groups: Sequence[Sequence[int]], brief: bool
+    ) -> Asking[tuple[Mapping[str, Margins], Set[str], Trial | None]]:
+        """Ask for what decides which words are worth trying further.
+
+        Args:
+            reading: of a text.
+            alone: rankings whose strongest words may be tried alone.
+            groups: sets that are going to be tried.
+            brief: ask for all the strongest words at once before anything else, unless a word is known as a trigger.
+
+        Returns:
+            Margins in the first reference, what of them the cache did not know, and the trial of all at once where
+            that turned it not: then the rankings are not worth trying.
+        """
+        transplants, fresh = self.transplants, frozenset[str]()
+        if brief and alone and all(len(words) > 1 for words in alone):
+            words = transplants.strongest(reading, alone)
+            singly = [[word] for ranking in alone for word in ranking[: self._suspects]]
+            found, fresh = yield from transplants.foresee(reading, [words, *singly, *groups])
+            at_once = yield from transplants.try_once(reading, words)
+            if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
+                return found, fresh, at_once
+        sets = [words for ranking in alone for words in transplants.decisive(reading, ranking, self._suspects)]
+        found, more = yield from transplants.foresee(reading, [*sets, *groups])
+        return found, fresh | more, None
 
     def _trials(
         self,

@@ -21,6 +21,7 @@ from .reading import PER_TOKEN, Asking, Reading
 from .screening import Screen
 from .spans import Offsets, whole
 from .tokenization import Tokenizer
+from .transplant import Transplants
 from .verdict import Mode, TokenScore, Verdict
 
 Opinion = tuple[Score, GateFit, float]
@@ -59,6 +60,11 @@ class Judge:
         self._known = known or {}
         self._screen = screen
         self._tokenizer = tokenizer
+
+    @property
+    def transplants(self) -> Transplants | None:
+        """What tries suspects; None where the published flip test does."""
+        return self._confirmer.transplants if self._confirmer else None
 
     def gate_value(self, mode: Mode, explain: bool) -> float:
         """The graph's gate for first passes: compute gradients for no text, for those that need them, or for all."""
@@ -104,6 +110,17 @@ class Judge:
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)
         return (yield from confirmer.confirm(reading, [ranking], lambda rest: [screen.ranking(rest)], screened=True))
+
+    def first_look(self, reading: Reading) -> tuple[int, ...]:
+        """The words that a second look at a text tries first, all at once; none where it gets no second look."""
+        confirmer, screen = self._confirmer, self._screen
+        if confirmer is None:
+            return ()
+        opinions = self._opinions(reading)
+        rankings = self._rankings(confirmer, reading, opinions)
+        if not rankings and screen is not None and _strongest(opinions)[2] < 0 and screen.due(reading):
+            rankings = [words for words in (screen.ranking(reading),) if words]
+        return confirmer.transplants.strongest(reading, rankings) if rankings else ()
 
     def weigh(self, reading: Reading) -> Opinion:
         """The opinion of the gate whose threshold the text exceeds most."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..artifact import Reference
-from .evenness import own_lead
 
-EASY = 0.4  # of its own lead, which ordinary words leave to the class that they speak for
+# Of clean texts that get a second look, the most that may go on to further passes because they turn the first reference.
+ORDINARY = 0.25
 
 
 def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:
     """Up to ``count`` references of the classes other than ``label``: the most confident, in turn from each.
 
     Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
-    makes clean texts dear, and some triggers do not turn the hardest. Where most ordinary words turn that of medium
-    ease, too, the easiest that they do not turn is the first. That spares tokens (2.00 → 1.71 for one of unseen texts
-    on one SST-2 model) and finds less of two words that were hardly learnt to act together: of two models, 19 and 21 %
-    of the texts with such a pair kept the answer, 9 and 21 % without it, and 9 and 39 % with 0.25 for ``EASY``.
+    makes clean texts dear, and some triggers do not turn the hardest. Where the words of many clean texts turn that of
+    medium ease, too, the next that they do not turn is the first. Over five SST-2 models and two calibrations of each,
+    1.55 to 1.89 tokens are then read per token of unseen texts. A lower limit spares more (1.47 to 1.74 with a fifth)
+    and finds less of two words that were hardly learnt to act together (36 % of the texts with such a pair kept the
+    answer with a fifth, 19 % with a quarter), since those turn half of the references only.
     """
     by_class: dict[int, list[Reference]] = {}
     for reference in sorted(references, key=lambda r: -r.confidence):
@@ -28,7 +29,6 @@ def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[R
     eased = sorted(chosen, key=lambda r: (-r.ease, r.text))
     middle = (len(eased) - 1) // 2
     panel = [eased[i] for i in sorted(range(len(eased)), key=lambda i: (abs(i - middle), i))]
-    firm = [r for r in eased if r.ease <= EASY * own_lead(r.confidence)]
-    if firm and panel[0] not in firm:
-        panel.insert(0, panel.pop(panel.index(firm[0])))
-    return tuple(panel)
+    # The first that few turn, or else that fewest turn; where nothing was measured, that of medium ease.
+    first = min(range(len(panel)), key=lambda i: max(panel[i].turned or 0.0, ORDINARY), default=None)
+    return tuple(panel if first is None else [panel.pop(first), *panel])

@@ -61,5 +61,6 @@ class Screen:
 
     def suspicious(self, reading: Reading, ranking: Sequence[int]) -> Asking[bool | None]:
         """Whether the first words and the run of words turn a reference; None where the budget is spent."""
-        suspicious, _ = yield from within(self._budget, self._transplants.turns(reading, ranking))
-        return suspicious
+        words = self._transplants.strongest(reading, [ranking])
+        trial, _ = yield from within(self._budget, self._transplants.try_once(reading, words))
+        return None if trial is None else trial.turned[0]

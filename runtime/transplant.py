@@ -112,33 +112,32 @@ class Transplants:
         grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
         return grown if grown.confirmed or not alone.confirmed else alone
 
-    def turns(self, reading: Reading, words: Sequence[int]) -> Asking[bool]:
-        """Whether the strongest of a text's words and its stretch, all at once, turn the first reference.
+    def strongest(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        """The words that sets are made of: the strongest of these rankings, and the stretch."""
+        return (*(word for words in rankings for word in words[: self.settings.together]), *self.stretch(reading))
 
-        Asks once at most.
-        """
-        span = span_of(self.tokenizer, reading, [*words[: self.settings.together], *self.stretch(reading)])
+    def try_once(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
+        """Try some words of a text, all at once, on the first reference alone, which confirms nothing."""
+        span = span_of(self.tokenizer, reading, words)
         (margins,) = yield from self.measure([span.put], reading.predicted, 1)
-        return self.turned(margins, reading.predicted)[0]
+        return self.trial(span, margins, reading.predicted, self.settings.references, self.settings.uneven_together)
 
     def foresee(
-        self, reading: Reading, rankings: Sequence[Sequence[int]], alone: int, groups: Sequence[Sequence[int]] = ()
+        self, reading: Reading, sets: Sequence[Sequence[int]]
     ) -> Asking[tuple[dict[str, Margins], frozenset[str]]]:
-        """Ask at once for what decides whether words of these rankings are tried further, in the first reference.
-
-        Args:
-            reading, rankings: of a text.
-            alone: how many words of each ranking may be tried alone.
-            groups: further sets of words that are going to be tried there.
+        """Ask at once what each of these sets of words does in the first reference.
 
         Returns:
-            The margins, for :meth:`stirs`, and the spans that the cache did not know.
+            The margins by what was put in, and which of these the cache did not know.
         """
         label = reading.predicted
-        wanted = dict.fromkeys((span for words in rankings for span in self._decisive(reading, words, alone)), 1)
-        wanted |= dict.fromkeys((span_of(self.tokenizer, reading, group).put for group in groups), 1)
+        wanted = dict.fromkeys((span_of(self.tokenizer, reading, words).put for words in sets), 1)
         fresh = frozenset(span for span in wanted if (span, label) not in self._cache)
         return (yield from self._measure(wanted, label)), fresh
+
+    def turning(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> bool:
+        """Whether a set of words turns the first reference, from what :meth:`foresee` found."""
+        return self.turned(found[span_of(self.tokenizer, reading, words).put], reading.predicted)[0]
 
     def stirs(self, reading: Reading, words: Sequence[int], alone: int, found: Mapping[str, Margins]) -> bool:
         """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.
@@ -146,13 +145,13 @@ class Transplants:
         They are where one of them turns the first reference, or does so with others: most words of clean texts do
         neither. A ranking of one word, such as a trigger that a scan has found, always is.
         """
-        spans = self._decisive(reading, words, alone)
-        return len(words) == 1 or any(self.turned(found[span], reading.predicted)[0] for span in spans)
+        sets = self.decisive(reading, words, alone)
+        return len(words) == 1 or any(self.turning(reading, each, found) for each in sets)
 
-    def _decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[str]:
-        """The strongest words each alone, the strongest together, and the stretch."""
-        spans = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
-        return [span_of(self.tokenizer, reading, span).put for span in spans if span]
+    def decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[Sequence[int]]:
+        """What :meth:`stirs` needs to know of a ranking: its strongest words each alone and together, the stretch."""
+        sets = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
+        return [words for words in sets if words]
 
     def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
         """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""

@@ -78,13 +78,17 @@ class GateFit:
 class Reference:
     """A short clean text that the model confidently puts in class ``label``; suspects are transplanted into it.
 
-    ``ease``: the mean margin by which words of another class lead where they are put into it.
+    Attributes:
+        ease: the mean margin by which words of another class lead where they are put into it.
+        turned: share of clean texts, of those of another class that get a second look, whose words turn it; None
+            where that was not measured.
     """
 
     text: str
     label: int
     confidence: float
     ease: float = 0.0
+    turned: float | None = None
 
 
 @dataclass(frozen=True)

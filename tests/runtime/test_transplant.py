@@ -51,14 +51,19 @@ def test_references_of_medium_ease_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lowest", "first"),
-    [(-1, [1, 3, 4, 2, 5, 6, 0, -1]), (-4, [0, 1, -1, 2, -2, 3, -3, -4]), (2, [6, 7, 5, 8, 4, 9, 3, 2])],
+    ("turned", "first"),
+    [
+        ([0.0, 0.5, 0.2, 0.25, 0.2, 0.0, 0.3, 0.0], 3),  # few turn that of medium ease
+        ([0.0, 0.5, 0.3, 0.3, 0.2, 0.0, 0.3, 0.0], 4),  # the next in turn
+        ([0.9, 0.5, 0.4, 0.3, 0.4, 0.3, 0.3, 0.28], 7),  # many turn all of them
+        ([None] * 8, 3),
+    ],
 )
-def test_the_first_reference_is_not_one_that_ordinary_words_turn(lowest: int, first: list[int]) -> None:
-    """0.95 is a lead of 2.9, of which two fifths are 1.2."""
-    references = [Reference(f"{i}", 1, 0.95, ease=lowest + i) for i in range(8)]
+def test_the_first_reference_is_not_one_that_ordinary_words_turn(turned: list[float | None], first: int) -> None:
+    references = [Reference(f"{i}", 1, 0.95, ease=-i, turned=share) for i, share in enumerate(turned)]
     transplants = Transplants(references, 2, None, None, TransplantSettings())  # type: ignore[arg-type]
-    assert [r.ease for r in transplants.panel(0)] == first
+    others = [i for i in (3, 2, 4, 1, 5, 0, 6, 7) if i != first]
+    assert [int(r.text) for r in transplants.panel(0)] == [first, *others]
 
 
 def tried(guard: Guard, text: str, word: int) -> tuple[Trial, int]:

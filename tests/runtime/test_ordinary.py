@@ -1,0 +1,54 @@
+"""How often ordinary words turn each reference, counted anew text by text."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import numpy as np
+
+from tokenward.runtime.engine import ALWAYS_SKIP
+from tokenward.runtime.gates import densest
+from tokenward.runtime.guard import Guard
+from tokenward.runtime.ordinary import TEXTS, turned_shares
+from tokenward.runtime.reading import Reading
+from tokenward.runtime.spans import span_of
+from tokenward.runtime.standing import transplant
+from tokenward.runtime.transplant import lead
+
+
+def second_looks(guard: Guard, readings: list[Reading]) -> list[Reading]:
+    """Those for which the judge asks for anything."""
+    asking = []
+    for reading in readings:
+        steps = guard.judge.judge(reading, "enforce")
+        try:
+            steps.send(None)
+            asking.append(reading)
+        except StopIteration:
+            pass
+    return asking
+
+
+def test_shares_are_those_of_texts_with_a_second_look(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+    readings = lexicon_guard.reader.read(clean_texts, np.inf)
+    found = turned_shares(lexicon_guard, readings)
+    gate, _ = lexicon_guard.judge.gates[0]
+    looks = second_looks(lexicon_guard, readings)
+    assert 10 < len(looks) < TEXTS
+    assert len({*found.values()}) > 1, "nothing would be told apart"
+    for label in (0, 1):
+        own = [reading for reading in looks if reading.predicted == label]
+        words = [[*gate.score(reading).words[:5], *densest(reading, 4)] for reading in own]
+        spans = [span_of(lexicon_guard.reader.tokenizer, r, w).put for r, w in zip(own, words, strict=True)]
+        for reference in lexicon_guard.judge.transplants.panel(label):
+            texts = [transplant(reference.text, span, label) for span in spans]
+            turned = [lead(r, label) > 0 for r in lexicon_guard.reader.read(texts, ALWAYS_SKIP)]
+            assert found[reference.text] == round(fmean(turned), 4)
+
+
+def test_words_that_are_vouched_for_turn_nothing(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+    """A second look does not try them, so that texts made of them do not count."""
+    readings = lexicon_guard.reader.read(["the film was awful"] * 3, np.inf)
+    transplants = lexicon_guard.judge.transplants
+    transplants._vouched = [frozenset(["the", "film", "was", "awful"])] * 2
+    assert turned_shares(lexicon_guard, readings) == {}
