@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..artifact import Reference
 
-# Of clean texts that get a second look, the most that may go on to further passes because they turn the first reference.
+# Of clean texts that get a second look, the most that may go on since they turn the first reference.
 ORDINARY = 0.25
 
 
