@@ -48,7 +48,14 @@ def test_shares_are_those_of_texts_with_a_second_look(lexicon_guard: Guard, clea
 
 def test_words_that_are_vouched_for_turn_nothing(lexicon_guard: Guard, clean_texts: list[str]) -> None:
     """A second look does not try them, so that texts made of them do not count."""
-    readings = lexicon_guard.reader.read(["the film was awful"] * 3, np.inf)
-    transplants = lexicon_guard.judge.transplants
-    transplants._vouched = [frozenset(["the", "film", "was", "awful"])] * 2
+    readings = lexicon_guard.reader.read(clean_texts, np.inf)
+    assert turned_shares(lexicon_guard, readings)
+    lexicon_guard.judge.transplants._vouched = [frozenset(" ".join(clean_texts).split())] * 2
     assert turned_shares(lexicon_guard, readings) == {}
+
+
+def test_words_that_turn_nothing_at_once_are_asked_for_no_further(lexicon_guard: Guard, clean_texts: list[str]) -> None:
+    cleared = [verdict for verdict in lexicon_guard.classify(clean_texts) if verdict.action == "cleared"]
+    brief = [verdict.confirmations for verdict in cleared if len(verdict.confirmations) == 1]
+    assert len(brief) > len(cleared) / 2, "most clean texts cost no more"
+    assert all(tried.turned == (False,) and not tried.confirmed for (tried,) in brief)
