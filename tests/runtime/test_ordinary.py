@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import pytest
 
 from tokenward.runtime.engine import ALWAYS_SKIP
 from tokenward.runtime.gates import densest
-from tokenward.runtime.guard import Guard
+from tokenward.runtime.guard import Guard, load
 from tokenward.runtime.ordinary import TEXTS, turned_shares
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.spans import span_of
@@ -59,3 +61,11 @@ def test_words_that_turn_nothing_at_once_are_asked_for_no_further(lexicon_guard:
     brief = [verdict.confirmations for verdict in cleared if len(verdict.confirmations) == 1]
     assert len(brief) > len(cleared) / 2, "most clean texts cost no more"
     assert all(tried.turned == (False,) and not tried.confirmed for (tried,) in brief)
+
+
+def test_calibration_measures_what_the_guard_would_ask(tiny_artifact: Path, clean_texts: list[str]) -> None:
+    guard = load(tiny_artifact, "onnx")
+    found = turned_shares(guard, guard.reader.read(clean_texts, np.inf))
+    kept = {r.text: r.turned for r in guard.artifact.guard.calibration.references if r.turned is not None}
+    assert found
+    assert kept == pytest.approx(found, abs=0.011), "one text of a hundred may be at the edge in another batch"
