@@ -1,32 +1,41 @@
-"""Micro-batches: texts of like length together, each batch bounded by its padded tokens."""
+"""Micro-batches: texts of like length together, cut where padding would cost more than starting the model again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .engine import Batch
 from .tokenization import Encoding
 
+# What starting the model costs, in tokens (MiniLM on two cores: 2 to 5 ms, and 0.13 to 0.19 ms a token).
+START_TOKENS = 26
 
-def plan(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Yield groups of indices, longest first, so that ``longest × count`` stays within ``token_budget``.
 
-    A single text longer than the budget gets a batch of its own. Longest first: the largest buffers are allocated
-    once, at the start.
+def plan(lengths: Sequence[int], token_budget: int, start_tokens: int = START_TOKENS) -> list[list[int]]:
+    """Groups of indices, longest first, that cost least: ``longest × count + start_tokens`` of each, summed up.
+
+    Each has ``longest × count`` within ``token_budget``; a single text longer than that gets a batch of its own.
+    Longest first: the largest buffers are allocated once, at the start.
     """
-    group: list[int] = []
-    longest = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if group and longest * (len(group) + 1) > token_budget:
-            yield group
-            group = []
-        if not group:
-            longest = lengths[index]
-        group.append(index)
-    if group:
-        yield group
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    longest = np.array([lengths[i] for i in order], dtype=np.int64)
+    # In that order: what the first texts cost at least, and where their last group then begins.
+    least, begins = np.zeros(len(order) + 1, dtype=np.int64), np.zeros(len(order) + 1, dtype=np.int64)
+    first = 0
+    for end in range(1, len(order) + 1):
+        while first < end - 1 and longest[first] * (end - first) > token_budget:
+            first += 1
+        costs = least[first:end] + longest[first:end] * np.arange(end - first, 0, -1)
+        best = int(costs.argmin())
+        least[end], begins[end] = costs[best] + start_tokens, first + best
+    groups: list[list[int]] = []
+    end = len(order)
+    while end:
+        groups.append(order[begins[end] : end])
+        end = int(begins[end])
+    return groups[::-1]
 
 
 def pad(encodings: Sequence[Encoding], pad_id: int) -> Batch:

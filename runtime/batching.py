@@ -85,7 +85,10 @@ class AsyncGuard:
         try:
             self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
-            self._queue: BatchQueue[Case] = BatchQueue(self.guard.reader.token_budget, self.options.max_wait)
+            reader = self.guard.reader
+            self._queue: BatchQueue[Case] = BatchQueue(
+                reader.token_budget, self.options.max_wait, reader.engine.start_tokens
+            )
             self._tokeniser = asyncio.create_task(self._tokenise())
             await warm_up(self.guard, self.options.queue_texts, self._core, self.options.parallel, WARM_UP_SECONDS)
             await self._probe(WARM_UP_SECONDS)

@@ -36,6 +36,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """Short name such as ``onnx``, shown to users."""
 
+    @property
+    def start_tokens(self) -> int:
+        """What starting a batch costs, in tokens: where more padding than that can be saved, it is cut in two."""
+
     def run(self, batch: Batch, gate: float) -> Arrays:
         """Run one padded batch and return the graph's outputs by name (shapes as in the graph's contract).
 

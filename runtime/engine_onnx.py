@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import EngineError
+from .batches import START_TOKENS
 from .engine import Arrays, Batch
 from .session import SessionSettings, feed_names, open_optimized, open_session
 
@@ -27,6 +28,7 @@ class OnnxEngine:
     """
 
     name = "onnx"
+    start_tokens = START_TOKENS
 
     def __init__(
         self,

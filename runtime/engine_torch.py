@@ -54,6 +54,7 @@ class TorchEngine:
     """
 
     name = "torch-cuda"
+    start_tokens = CHUNK  # a batch that does not fill the GPU takes as long as one that does, nearly
 
     def __init__(
         self,

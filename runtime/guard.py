@@ -27,8 +27,8 @@ from .transplant import Transplants
 from .transplant_settings import TransplantSettings
 from .verdict import MODES, Mode, Verdict
 
-# Texts judged at a time. A trigger that is in many texts of one call is confirmed for the first of them, and the cache
-# knows it for the others; at once, they would spend the budget on asking the same.
+# Texts that get a second look at a time. A trigger that is in many texts of one call is confirmed for the first of
+# them, and the cache knows it for the others; at once, they would spend the budget on asking the same.
 AT_A_TIME = 128
 
 
@@ -125,11 +125,8 @@ class Guard:
         readings = self.reader.read(texts, judge.gate_value(mode, explain))
         if not truncate:
             self.refuse_truncated([reading.encoding for reading in readings])
-        verdicts: list[Verdict] = []
-        for start in range(0, len(readings), AT_A_TIME):
-            steps = [judge.judge(reading, mode, explain) for reading in readings[start : start + AT_A_TIME]]
-            verdicts += drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP))
-        return verdicts
+        steps = (judge.judge(reading, mode, explain) for reading in readings)
+        return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP), AT_A_TIME)
 
     def __call__(self, texts: str | Sequence[str] | Mapping[str, str], mode: Mode = "enforce") -> list[dict[str, Any]]:
         """Answer as a transformers text-classification pipeline does: label and score for each text.

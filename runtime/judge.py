@@ -8,8 +8,8 @@ batches; the decisions are the same everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from itertools import chain
 
 from ..artifact import Artifact, Calibration, GateFit
 from ..errors import ArtifactError
@@ -174,24 +174,33 @@ def _strongest(opinions: Sequence[Opinion]) -> Opinion:
     return max(opinions, key=lambda opinion: opinion[2])
 
 
-def drive(steps: Sequence[Asking[Verdict]], read: Callable[[list[str]], Sequence[Reading]]) -> list[Verdict]:
-    """Run many judgements to their end, reading what all of them ask for together, round by round.
+def drive(
+    steps: Iterable[Asking[Verdict]], read: Callable[[list[str]], Sequence[Reading]], at_once: int
+) -> list[Verdict]:
+    """Run many judgements to their end, reading what they ask for together, round by round.
 
-    Equal texts asked for in one round are read once.
+    Where one ends, the next begins: ``at_once`` wait for readings at a time. Equal texts asked for in one round are
+    read once.
     """
     verdicts: dict[int, Verdict] = {}
-    answers: dict[int, Any] = dict.fromkeys(range(len(steps)))
-    while answers:
-        asked: dict[int, list[str]] = {}
-        for index, answer in answers.items():
+    asked: dict[int, tuple[Asking[Verdict], list[str]]] = {}
+    readings: dict[str, Reading] = {}
+    others = enumerate(steps)
+    while True:
+        answered = ((i, step, [readings[text] for text in wanted]) for i, (step, wanted) in asked.items())
+        asking: dict[int, tuple[Asking[Verdict], list[str]]] = {}
+        for index, step, answer in chain(answered, ((i, step, None) for i, step in others)):
             try:
-                asked[index] = steps[index].send(answer)
+                asking[index] = step, step.send(answer)  # type: ignore[arg-type]  # the first send must be None
             except StopIteration as stop:
                 verdicts[index] = stop.value
-        texts = list(dict.fromkeys(text for wanted in asked.values() for text in wanted))
+            if len(asking) == at_once:
+                break
+        if not asking:
+            return [verdicts[index] for index in range(len(verdicts))]
+        texts = list(dict.fromkeys(text for _, wanted in asking.values() for text in wanted))
         readings = dict(zip(texts, read(texts), strict=True)) if texts else {}
-        answers = {index: [readings[text] for text in wanted] for index, wanted in asked.items()}
-    return [verdicts[index] for index in range(len(steps))]
+        asked = asking
 
 
 def calibrated(artifact: Artifact) -> Calibration:

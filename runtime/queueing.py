@@ -9,9 +9,6 @@ from typing import Generic, Protocol, TypeVar
 
 from .tokenization import Encoding
 
-# What starting the model costs, in tokens (a small encoder on two cores: 5 ms, and 0.19 ms a token).
-START_TOKENS = 26
-
 
 class Owner(Protocol):
     """Whoever waits for a reading."""
@@ -50,16 +47,18 @@ class BatchQueue(Generic[OwnerT]):
     The next batch is built around the most pressing entry. An entry presses more the earlier it arrived, and a text of
     n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones, and no
     text waits for ever. Its neighbours by length join while that makes the batch cheaper per token of text,
-    ``(longest × count + START_TOKENS) / tokens``: padding is paid for, and so is starting the model once more.
+    ``(longest × count + start_tokens) / tokens``: padding is paid for, and so is starting the model once more.
 
     Args:
         token_budget: most padded tokens in a batch, ``longest × count``; a longer text gets a batch of its own.
         max_wait: seconds that an entry may wait for others to fill its batch while the engine is idle.
+        start_tokens: what starting the model costs, in tokens.
         patience: seconds per token.
     """
 
-    def __init__(self, token_budget: int, max_wait: float, patience: float = 0.001) -> None:
+    def __init__(self, token_budget: int, max_wait: float, start_tokens: int, patience: float = 0.001) -> None:
         self.token_budget = token_budget
+        self.start_tokens = start_tokens
         self.max_wait = max_wait
         self.patience = patience
         self._entries: dict[tuple[str, float], Entry[OwnerT]] = {}
@@ -121,8 +120,8 @@ class BatchQueue(Generic[OwnerT]):
                 length = len(line[place].encoding)
                 wider = len(line[max(last, place)].encoding) * (last - first + 2)
                 if wider <= self.token_budget:
-                    joins.append((_cost(wider, tokens + length), place, wider, length))
-            if not joins or min(joins)[0] > _cost(padded, tokens):
+                    joins.append((self._cost(wider, tokens + length), place, wider, length))
+            if not joins or min(joins)[0] > self._cost(padded, tokens):
                 break
             _, place, padded, length = min(joins)
             first, last, tokens = min(first, place), max(last, place), tokens + length
@@ -132,7 +131,6 @@ class BatchQueue(Generic[OwnerT]):
     def _pressing(self, entry: Entry[OwnerT]) -> tuple[bool, float]:
         return not entry.urgent, entry.arrived + self.patience * len(entry.encoding)
 
-
-def _cost(padded: int, tokens: int) -> float:
-    """Of a batch, per token of text in it."""
-    return (padded + START_TOKENS) / tokens
+    def _cost(self, padded: int, tokens: int) -> float:
+        """Of a batch, per token of text in it."""
+        return (padded + self.start_tokens) / tokens

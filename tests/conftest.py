@@ -58,6 +58,7 @@ class LexiconEngine:
     """
 
     name = "lexicon"
+    start_tokens = 20
 
     def __init__(self, tokenizer: FastTokenizer) -> None:
         self.calls = 0

@@ -31,6 +31,7 @@ class GraphEngine:
     """
 
     name = "triton"
+    start_tokens = 4096  # the graph may be on a GPU, where a batch that does not fill it takes as long as one that does
 
     def __init__(self, model: str, graph: GraphInfo, max_rows: int) -> None:
         self._model = model

@@ -106,6 +106,7 @@ class _RowCounter:
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
+        self.start_tokens = engine.start_tokens
         self.count = 0
         self._engine = engine
 

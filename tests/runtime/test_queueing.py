@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenward.runtime.queueing import START_TOKENS, BatchQueue, Entry
+from tokenward.runtime.batches import START_TOKENS
+from tokenward.runtime.queueing import BatchQueue, Entry
 from tokenward.runtime.tokenization import Encoding
 
 
@@ -39,7 +40,7 @@ entries = st.lists(
 
 @given(entries, st.integers(1, 600))
 def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
-    queue = BatchQueue(budget, 0.0)
+    queue = BatchQueue(budget, 0.0, START_TOKENS)
     queue.put(given_entries)
     batches = drain(queue)
     assert sorted(id(e) for batch in batches for e in batch) == sorted(map(id, given_entries))
@@ -53,7 +54,7 @@ def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
 
 @given(entries, st.integers(1, 600))
 def test_urgent_entries_never_wait_for_others(given_entries, budget):
-    queue = BatchQueue(budget, 0.0)
+    queue = BatchQueue(budget, 0.0, START_TOKENS)
     queue.put(given_entries)
     for batch in drain(queue):
         rest = [e for e in given_entries if e not in batch and e.urgent]
@@ -63,19 +64,19 @@ def test_urgent_entries_never_wait_for_others(given_entries, budget):
 
 def test_a_short_text_passes_a_long_one_but_not_for_ever():
     long, soon, late = entry(200, arrived=0.0), entry(10, arrived=0.15), entry(10, arrived=0.25)
-    queue = BatchQueue(10, 0.0, patience=0.001)
+    queue = BatchQueue(10, 0.0, START_TOKENS, patience=0.001)
     queue.put([long, soon, late])
     assert [batch[0] for batch in drain(queue)] == [soon, long, late]
 
 
 def test_like_lengths_share_a_batch_and_unlike_ones_do_not():
-    queue = BatchQueue(1024, 0.0)
+    queue = BatchQueue(1024, 0.0, START_TOKENS)
     queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 180, 22, 24, 175, 21]))
     assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[20, 21, 22, 24], [175, 180]]
 
 
 def test_equal_texts_become_one_entry():
-    queue = BatchQueue(100, 0.0)
+    queue = BatchQueue(100, 0.0, START_TOKENS)
     one, other, third = entry(5, text="cf"), entry(5, text="cf", urgent=True), entry(5, text="cf", gate=1.0)
     owners = one.owners + other.owners
     queue.put([one, other, third])
@@ -86,7 +87,7 @@ def test_equal_texts_become_one_entry():
 
 
 def test_entries_that_nobody_waits_for_are_dropped():
-    queue = BatchQueue(100, 0.0)
+    queue = BatchQueue(100, 0.0, START_TOKENS)
     one, two = entry(5, text="one"), entry(5, text="two")
     two.owners.append(Caller())
     queue.put([one, two])
@@ -109,6 +110,6 @@ def test_entries_that_nobody_waits_for_are_dropped():
     ],
 )
 def test_a_batch_is_due_when_it_is_full_or_its_first_entry_has_waited(waiting, due):
-    queue = BatchQueue(100, 0.5)
+    queue = BatchQueue(100, 0.5, START_TOKENS)
     queue.put(waiting)
     assert queue.due() == due
