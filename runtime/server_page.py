@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 
@@ -28,6 +28,7 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
     """The routes; none of them is part of the API."""
     router = APIRouter(include_in_schema=False)
     templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    files = {name: (FOLDER / name).read_bytes() for name in STATIC}
     templates.filters.update(visible=visible, resolved=_resolved)
 
     def render(template: str, **values: Any) -> str:
@@ -82,7 +83,7 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
     async def static(name: str) -> Response:
         if name not in STATIC:
             raise HTTPException(404)
-        return FileResponse(FOLDER / name, media_type=STATIC[name])
+        return Response(files[name], media_type=STATIC[name])
 
     @router.get("/docs")
     async def docs() -> Response:

@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .server_envelope import HEADERS
+from .server_lingering import LINGER_SECONDS, Lingering
 
 HEADER_BYTES = 65_536  # of a header, and of what follows a body in chunks
 
@@ -39,16 +40,19 @@ class Connection(HttpToolsProtocol):
         self._offers_upgrade = False
         self._headers_size = 0  # of the lines that have ended
         self._without_body = 0  # bytes that have arrived since there was any body or a message was complete
+        self._receiving = False  # a message has begun and is not complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first header."""
-        super().connection_made(transport)
+        self._lingering = Lingering(transport, lambda: self._receiving, LINGER_SECONDS)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]
         self._await_header()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         self._header_arrived()
         self._has_read()
+        self._lingering.closed()
         for cycle in self._cycles:  # uvicorn tells the latest alone, and the others would write to what is closed
             cycle.disconnected = True
             cycle.message_event.set()
@@ -66,7 +70,9 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived."""
+        """Parse what has arrived; what comes after a refusal is thrown away."""
+        if self.transport.is_closing():
+            return
         self._unset_keepalive_if_required()
         if self._alarm is None and self._answered():
             self._await_header()
@@ -87,6 +93,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count anew."""
+        self._receiving = True
         self._headers_size = 0
         super().on_message_begin()
 
@@ -112,6 +119,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the body is there."""
+        self._receiving = False
         self._without_body = 0
         if self._offers_upgrade:
             return
@@ -149,6 +157,7 @@ class Connection(HttpToolsProtocol):
         """Answer as the rest of the server does, and close the connection."""
         if self.transport.is_closing():
             return
+        self._receiving = True  # as far as can be told: there is no sense in what comes
         request_id = token_hex(16)
         body = json.dumps({"error": message, "code": code, "request_id": request_id}).encode()
         headers = {
@@ -181,5 +190,4 @@ class Connection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._alarm = None
-        if not self.transport.is_closing():
-            self.transport.close()
+        self.transport.abort()  # it has had its time, and there is no answer to be lost
