@@ -174,9 +174,8 @@ class Confirmer:
             words = transplants.strongest(reading, alone)
             singly = [[word] for ranking in alone for word in ranking[: self._suspects]]
             found, fresh = yield from transplants.foresee(reading, [words, *singly, *groups])
-            at_once = yield from transplants.try_once(reading, words)
             if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
-                return found, fresh, at_once
+                return found, fresh, transplants.tried_once(reading, words, found)
         sets = [words for ranking in alone for words in transplants.decisive(reading, ranking, self._suspects)]
         found, more = yield from transplants.foresee(reading, [*sets, *groups])
         return found, fresh | more, None

@@ -118,9 +118,13 @@ class Transplants:
 
     def try_once(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
         """Try some words of a text, all at once, on the first reference alone, which confirms nothing."""
-        span = span_of(self.tokenizer, reading, words)
-        (margins,) = yield from self.measure([span.put], reading.predicted, 1)
-        return self.trial(span, margins, reading.predicted, self.settings.references, self.settings.uneven_together)
+        found, _ = yield from self.foresee(reading, [words])
+        return self.tried_once(reading, words, found)
+
+    def tried_once(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
+        """The same from what :meth:`foresee` found."""
+        span, settings = span_of(self.tokenizer, reading, words), self.settings
+        return self.trial(span, found[span.put], reading.predicted, settings.references, settings.uneven_together)
 
     def foresee(
         self, reading: Reading, sets: Sequence[Sequence[int]]
