@@ -84,7 +84,7 @@ def compare_verdicts(
     truth = AutogradTruth(source, graph.gradient_layer)
     table = scored_table(tokenizer.fast, source.vocabulary)
     encodings = tokenizer.encode(texts)
-    groups = list(plan([len(encoding) for encoding in encodings], _TOKEN_BUDGET))
+    groups = plan([len(encoding) for encoding in encodings], _TOKEN_BUDGET, engine.start_tokens)
     batches = [pad([encodings[i] for i in group], tokenizer.pad_id) for group in groups]
     expected = []
     for batch in batches:
