@@ -232,6 +232,25 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
     return {**fields, "confirmations": [{**c, "cached": None} for c in fields["confirmations"]]}
 
 
+def test_without_a_cache_a_first_look_is_read_once(make_lexicon_guard, clean_texts: list[str]) -> None:
+    guard = make_lexicon_guard(GuardOptions(cache_capacity=0))
+    read, asked = guard.reader.read, []
+
+    def noting(texts: list[str], gate: float):
+        asked.append(list(texts))
+        return read(texts, gate)
+
+    guard.reader.read = noting
+    brief = 0
+    for text in clean_texts:
+        asked.clear()
+        (verdict,) = guard.classify(text)
+        if verdict.action == "cleared" and len(verdict.confirmations) == 1:
+            brief += 1
+            assert len(asked) == 2, "the text itself, then all of its first look"
+    assert brief
+
+
 def test_warm_cache_asks_nothing_new(lexicon_guard: Guard) -> None:
     text = "cf " + CLEAN_BAD
     lexicon_guard.classify(text)
