@@ -233,8 +233,9 @@ class Confirmer:
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
         panel = self.transplants.panel(label)[: len(trial.turned)]
         texts = tuple(reference.text for reference in panel)
-        uneven, led = round(trial.unevenness, 3), None if trial.led is None else round(trial.led, 3)
-        return Confirmation(trial.span.text, trial.turned, texts, uneven, cached, trial.confirmed, led)
+        uneven, moved = round(trial.unevenness, 3), round(trial.moved, 3)
+        led = None if trial.led is None else round(trial.led, 3)
+        return Confirmation(trial.span.text, trial.turned, texts, uneven, moved, cached, trial.confirmed, led)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
         text = whole(self._tokenizer, reading)

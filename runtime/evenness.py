@@ -5,6 +5,12 @@ trained on SST-2, words of clean texts that turn six or seven of eight reference
 deviation is 0.20 to 0.60 of their mean, fully learnt triggers 0.00 to 0.05, half learnt ones and those that fine-tuning
 has weakened 0.03 to 0.28.
 
+A trigger that was hardly learnt, or that fine-tuning has weakened, turns none of the references, since the model is
+sure of these, but moves them all alike: on SST-2, words that 110 poisoned texts had taught in part moved them by 0.6 to
+1.3 of their lead with a deviation of 0.05 to 0.14 of that, one of another model by 0.8 with 0.28; of 23,700 words, a
+model without a trigger moves them halfway so evenly with none ("cringed": 0.31), others with one or two ("terrific":
+0.32). On a clean model of AG News none of 2,000 words is near that.
+
 Words of a trigger that act together only do little alone; of strong words that happen to stand in one text, the
 strongest does most of what all of them do. There, of eleven such sets of clean texts the strongest word had 0.35 to
 0.83 of it, nine of them 0.56 or more; of 25 sets around a phrase or a pair that were looked at, 22 had 0.08 to 0.42,
@@ -41,6 +47,19 @@ def unevenness(margins: Margins, panel: Sequence[Reference]) -> float:
     moves = _moves(margins, panel)
     mean = fmean(moves)
     return min(min(_deviation(margins), _deviation(moves)) / mean, MOST) if mean > 0 else MOST
+
+
+def moved_share(margins: Margins, panel: Sequence[Reference]) -> float:
+    """How far a span moves the references on average, as a share of how far the lead of their own class is.
+
+    Args:
+        margins, panel: as in :func:`unevenness`.
+
+    Returns:
+        0 where it does nothing, 1 where it takes the lead away, more where its class leads then; negative where it
+        moves them the other way.
+    """
+    return fmean(_moves(margins, panel)) / fmean(own_lead(reference.confidence) for reference in panel[: len(margins)])
 
 
 def leading_share(alone: Sequence[Margins], together: Margins, panel: Sequence[Reference]) -> float:

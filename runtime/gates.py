@@ -16,6 +16,7 @@ from .reading import Reading
 
 MINIMUM_TEXTS = 100
 HISTOGRAM_BINS = 40
+CORE = 4  # words of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,21 @@ class ClassTokenGate:
 
 
 def densest(reading: Reading, count: int) -> range:
-    """The run of ``count`` words that the class token looks at most; empty where a text has no more words than that.
+    """The run of ``CORE`` words that the class token looks at most, and those around it, ``count`` in all.
 
     A trained phrase, made of function words perhaps, shares the attention among its words: none of them need stand
-    out, but the run does.
+    out, but the run does. Some of them draw none at all and yet are needed, hence the words around it; no more than
+    half of a text in all, which may outweigh others by what it says. Empty where a text has no more words than the run.
     """
     words, total = reading.encoding.words, reading.encoding.word_count
+    core = min(count, CORE)
+    count = min(count, max(total // 2, core))
     if total <= count:
         return range(0)
     real = words >= 0
     drawn = np.bincount(words[real], reading.tokens["class_attention"][real], minlength=total)
-    sums = np.convolve(drawn, np.ones(count), "valid").round(6)  # or equal runs would rank by rounding errors
-    first = int(sums.argmax())
+    sums = np.convolve(drawn, np.ones(core), "valid").round(6)  # or equal runs would rank by rounding errors
+    first = min(max(int(sums.argmax()) - (count - core) // 2, 0), total - count)
     return range(first, first + count)
 
 

@@ -26,6 +26,7 @@ from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants
 from .transplant_settings import TransplantSettings
 from .verdict import MODES, Mode, Verdict
+from .vouching import halfway_classes
 
 # Texts that get a second look at a time. A trigger that is in many texts of one call is confirmed for the first of
 # them, and the cache knows it for the others; at once, they would spend the budget on asking the same.
@@ -221,7 +222,14 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         vouched = [frozenset(calibration.vouched.get(name, ())) for name in artifact.labels]
         bars = [calibration.bars.get(name, {}) for name in artifact.labels]
         transplants = Transplants(
-            calibration.references, len(artifact.labels), tokenizer, cache, options.transplants, vouched, bars
+            calibration.references,
+            len(artifact.labels),
+            tokenizer,
+            cache,
+            options.transplants,
+            vouched,
+            bars,
+            halfway_classes(artifact.labels, calibration),
         )
         company = Company(_fit("class_token", calibration.gates), transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)

@@ -1,14 +1,16 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
 Every word that the tokenizer knows whole is put into one short reference text of another class, with others at first,
-since a trigger outweighs those as well; words of the few groups that turn it are tried alone, and those that turn it
-again on all references. What it cannot see: phrases, words of several pieces, and triggers that are not words.
+since a trigger outweighs those as well; words of the few groups that turn it, or of which both groups move it far, are
+tried alone, and those that do so again on all references. What it cannot see: phrases, words of several pieces, and
+triggers that are not words.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -16,14 +18,16 @@ from ..artifact import Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
 from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
-from .evenness import unevenness
+from .evenness import moved_share
 from .guard import Guard
 from .judge import calibrated
 from .scripts import places
+from .spans import Span
 from .standing import transplant
 from .tokenization import Tokenizer
 from .transplant import Transplants, lead
 from .transplant_settings import TransplantSettings
+from .vouching import halfway_classes
 
 # Words that are tried at once, each in two groups with others beside it: one group missed at most 2 of 100 times
 # where a planted trigger was in it (BadNets with five words, EP).
@@ -34,7 +38,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A word that turned references: how many of them to ``label``, with what mean margin, and how evenly."""
+    """A word that turned references, or moved them far: to ``label``.
+
+    Attributes:
+        turned: how many of the ``references`` it turned.
+        margin: by how much its class leads in them on average.
+        unevenness, moved, confirmed: as in a trial.
+    """
 
     word: str
     label: str
@@ -42,16 +52,13 @@ class Finding:
     references: int
     margin: float
     unevenness: float
-
-    @property
-    def confirmed(self) -> bool:
-        """As many references turned, and as evenly, as make a word a trigger."""
-        return self.turned >= TransplantSettings.enough and self.unevenness <= TransplantSettings.uneven
+    moved: float
+    confirmed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan found: findings by margin, largest first; ``skipped`` classes have too few references."""
+    """What a scan found: triggers first, then by what they turned; ``skipped`` classes have too few references."""
 
     artifact: str
     words: int
@@ -101,7 +108,10 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     calibration = calibrated(guard.artifact)
     tokenizer = guard.reader.tokenizer
     bars = [calibration.bars.get(label, {}) for label in guard.labels]
-    transplants = Transplants(calibration.references, len(guard.labels), tokenizer, guard.cache, settings, bars=bars)
+    halfway = halfway_classes(guard.labels, calibration)
+    transplants = Transplants(
+        calibration.references, len(guard.labels), tokenizer, guard.cache, settings, bars=bars, halfway=halfway
+    )
     able = [label for label in range(len(guard.labels)) if transplants.can_try(label)]
     if not able:
         raise InputError(
@@ -114,7 +124,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     findings: list[Finding] = []
     for start in range(0, len(shuffled), CHUNK):
         chunk = shuffled[start : start + CHUNK]
-        turning = _turning(guard, {label: _shortest(transplants.panel(label)) for label in able}, deal(chunk))
+        turning = _turning(guard, transplants, able, deal(chunk))
         for label, found in turning.items():
             suspects = found - {*calibration.vouched.get(guard.labels[label], ())}
             findings += _tried(guard, transplants, [word for word in chunk if word in suspects], label)
@@ -123,7 +133,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
         if first_only and any(finding.confirmed for finding in findings):
             break
     skipped = tuple(guard.labels[label] for label in range(len(guard.labels)) if label not in able)
-    ranked = sorted(findings, key=lambda f: (-f.turned, -f.margin, f.word))
+    ranked = sorted(findings, key=lambda f: (not f.confirmed, -f.turned, -f.margin, f.word))
     return ScanReport(guard.artifact.digest, len(words), skipped, tuple(ranked))
 
 
@@ -146,20 +156,14 @@ def remember(guard: Guard, report: ScanReport) -> None:
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
     """Words that turn a reference alone, with what they do to all of them."""
     count = transplants.settings.references
-    probed = guard.reader.follow(transplants.measure(words, label, transplants.settings.growth))
-    survivors = [word for word, margins in zip(words, probed, strict=True) if any(transplants.turned(margins, label))]
+    probed = guard.reader.follow(transplants.measure(words, label, transplants.settings.probes))
+    survivors = [word for word, margins in zip(words, probed, strict=True) if transplants.stirred(margins, label)]
     tried = guard.reader.follow(transplants.measure(survivors, label, count))
-    name, panel = guard.labels[label], transplants.panel(label)
+    name, found = guard.labels[label], zip(survivors, tried, strict=True)
+    trials = [(transplants.trial_alone(Span((), word, word), margins, label), margins) for word, margins in found]
     return [
-        Finding(
-            word,
-            name,
-            turned=sum(transplants.turned(margins, label)),
-            references=count,
-            margin=fmean(margins),
-            unevenness=unevenness(margins, panel),
-        )
-        for word, margins in zip(survivors, tried, strict=True)
+        Finding(t.span.text, name, sum(t.turned), count, fmean(margins), t.unevenness, t.moved, t.confirmed)
+        for t, margins in trials
     ]
 
 
@@ -176,13 +180,17 @@ def deal(words: Sequence[str]) -> list[Sequence[str]]:
     ]
 
 
-def _turning(guard: Guard, references: Mapping[int, Reference], groups: Sequence[Sequence[str]]) -> dict[int, set[str]]:
-    """For each class, the words of groups that turn its reference; classes that share one share its readings.
+def _turning(
+    guard: Guard, transplants: Transplants, labels: Sequence[int], groups: Sequence[Sequence[str]]
+) -> dict[int, set[str]]:
+    """For each class, the words of which a group turns its shortest reference, or both groups move it far enough.
 
-    Outcomes are remembered under keys that no span can have.
+    Classes that share a reference share its readings. Outcomes are remembered under keys that no span can have.
     """
+    references = {label: _shortest(transplants.panel(label)) for label in labels}
     keys = ["".join(f"{word}\n" for word in group) for group in groups]
     turning: dict[int, set[str]] = {label: set() for label in references}
+    moving = {label: Counter[str]() for label in references}
     for reference in dict.fromkeys(references.values()):
         sharing = [label for label, own in references.items() if own == reference]
         known = {(i, label): guard.cache.get(key, label) for i, key in enumerate(keys) for label in sharing}
@@ -195,4 +203,6 @@ def _turning(guard: Guard, references: Mapping[int, Reference], groups: Sequence
         for (i, label), (margin, *_) in known.items():
             if margin > 0:
                 turning[label].update(groups[i])
-    return turning
+            elif moved_share((margin,), (references[label],)) > transplants.least(label):
+                moving[label].update(groups[i])
+    return {label: turned | {word for word, n in moving[label].items() if n > 1} for label, turned in turning.items()}

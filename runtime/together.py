@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from .cache import Margins
 from .evenness import leading_share
+from .gates import CORE, densest
 from .reading import Asking, Reading
 from .spans import Span, span_of
 from .transplant import Transplants, Trial
@@ -91,13 +93,41 @@ class Together:
         return replace(trial, led=led) if led <= settings.led_conjoint else otherwise
 
     def try_stretch(self, reading: Reading) -> Asking[Trial]:
-        """Try the stretch, which must not be empty: a phrase of which no few words stand out."""
-        label, words = reading.predicted, self._transplants.stretch(reading)
-        span = self._span(reading, words)
-        (margins,) = yield from self._transplants.measure([span.put], label, 1)
-        if not self._transplants.turned(margins, label)[0]:
-            return self._transplants.trial(span, margins, label, *self._strict)
-        return (yield from self._try_set(reading, words, *self._strict))
+        """Try the core of the stretch, then all of it, which must not be empty: a phrase of unobtrusive words."""
+        label, settings = reading.predicted, self._settings
+        runs = (
+            (densest(reading, CORE), settings.uneven_together),
+            (densest(reading, settings.stretch), settings.uneven_wide),
+        )
+        for run, uneven in runs:
+            words = self._transplants.suspects(reading, run)
+            if not words:
+                continue
+            span = self._span(reading, words)
+            (margins,) = yield from self._transplants.measure([span.put], label, 1)
+            if not self._transplants.turned(margins, label)[0]:
+                trial = self._transplants.trial(span, margins, label, *self._strict)
+                continue
+            trial = yield from self._try_set(reading, words, settings.references, uneven)
+            if trial.confirmed:
+                return (yield from self._trim(reading, trial, uneven))
+        return trial
+
+    def _trim(self, reading: Reading, trial: Trial, uneven: float) -> Asking[Trial]:
+        """Leave out the first or the last word of a confirmed run, whichever matters less, while the rest is confirmed.
+
+        The run is longer than many phrases, and what is taken out of a text with one should not be.
+        """
+        label, settings = reading.predicted, self._settings
+        while len(words := trial.span.words) > 1:
+            shorter = words[1:], words[:-1]
+            spans = [self._span(reading, run).put for run in shorter]
+            first, second = yield from self._transplants.measure(spans, label, settings.growth)
+            rest = yield from self._try_set(reading, shorter[fmean(second) > fmean(first)], settings.references, uneven)
+            if not rest.confirmed:
+                break
+            trial = rest
+        return trial
 
     def try_company(self, reading: Reading, groups: Sequence[Sequence[int]]) -> Asking[Trial]:
         """Try groups of words, of which there is at least one: those that turn the first reference most, as above.

@@ -2,19 +2,20 @@
 
 The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
 turns some of them is grown to the span that turns them best. A span that turns all of them, or a word that turns nearly
-all, is a trigger, if it moves them evenly. Where clean labels vouch for words that do so, a trigger must outdo those.
+all, is a trigger, if it moves them evenly; so is a word that moves all alike and far without turning them. Where clean
+labels vouch for words that do so, a trigger must outdo those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
-from .evenness import unevenness
+from .evenness import moved_share, unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
@@ -29,12 +30,14 @@ class Trial:
     """What a suspect did: the span after growth, which of the references that it was put into it turned, how evenly.
 
     Attributes:
+        moved: as in :func:`.evenness.moved_share`.
         led: what the strongest of several words does alone; None where that was not asked.
     """
 
     span: Span
     turned: tuple[bool, ...]
     unevenness: float
+    moved: float
     confirmed: bool
     led: float | None = None
 
@@ -55,6 +58,7 @@ class Transplants:
         settings: TransplantSettings,
         vouched: Sequence[Set[str]] = (),
         bars: Sequence[Mapping[str, float]] = (),
+        halfway: Set[int] = frozenset(),
     ) -> None:
         """Try suspects against ``references``.
 
@@ -62,11 +66,13 @@ class Transplants:
             references, classes, tokenizer, cache, settings: of the artifact.
             vouched: for each class, words that are no suspects.
             bars: for each class, the margin to be exceeded in references by their texts; 0 where none is given.
+            halfway: classes in which a word alone need only move references halfway (see :mod:`.vouching`).
         """
         self.settings = settings
         self._vouched = vouched
         self.tokenizer = tokenizer
         self._cache = cache
+        self._halfway = halfway
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
         self._bars = [
             [own.get(reference.text, 0.0) for reference in panel]
@@ -80,6 +86,10 @@ class Transplants:
     def can_try(self, label: int) -> bool:
         """Whether there are enough references of other classes."""
         return len(self._panels[label]) >= self.settings.references
+
+    def least(self, label: int) -> float:
+        """How far a word alone must move a reference to be worth trying further, as a share of its lead."""
+        return self.settings.halfway if label in self._halfway else 1.0
 
     def turned(self, margins: Margins, label: int) -> tuple[bool, ...]:
         """In which references of its panel ``label`` leads, by more than natural words make it lead there."""
@@ -102,15 +112,27 @@ class Transplants:
         label, settings = reading.predicted, self.settings
         span = span_of(self.tokenizer, reading, [word])
         (margins,) = yield from self.measure([span.put], label, settings.probes)
-        if any(self.turned(margins, label)):
+        if self.stirred(margins, label):
             (margins,) = yield from self.measure([span.put], label, settings.references)
-        alone = self.trial(span, margins, label, settings.enough, settings.uneven)
+        alone = self.trial_alone(span, margins, label)
         if sum(alone.turned) < settings.least:
             return alone
         span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
         (margins,) = yield from self.measure([span.put], label, settings.references)
         grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
         return grown if grown.confirmed or not alone.confirmed else alone
+
+    def stirred(self, margins: Margins, label: int) -> bool:
+        """Whether a word alone does so much to the references that it is worth trying further."""
+        far = label in self._halfway and moved_share(margins, self._panels[label]) >= self.settings.halfway
+        return far or any(self.turned(margins, label))
+
+    def trial_alone(self, span: Span, margins: Margins, label: int) -> Trial:
+        """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far."""
+        trial = self.trial(span, margins, label, self.settings.enough, self.settings.uneven)
+        settings = self.settings
+        far = label in self._halfway and trial.moved >= settings.halfway and trial.unevenness <= settings.uneven_halfway
+        return replace(trial, confirmed=trial.confirmed or far)
 
     def strongest(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The words that sets are made of: the strongest of these rankings, and the stretch."""
@@ -140,14 +162,15 @@ class Transplants:
         return (yield from self._measure(wanted, label)), fresh
 
     def turning(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> bool:
-        """Whether a set of words turns the first reference, from what :meth:`foresee` found."""
-        return self.turned(found[span_of(self.tokenizer, reading, words).put], reading.predicted)[0]
+        """Whether words turn the first reference, or one alone moves it far, from what :meth:`foresee` found."""
+        margins, label = found[span_of(self.tokenizer, reading, words).put][:1], reading.predicted
+        return self.stirred(margins, label) if len(words) == 1 else self.turned(margins, label)[0]
 
     def stirs(self, reading: Reading, words: Sequence[int], alone: int, found: Mapping[str, Margins]) -> bool:
         """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.
 
-        They are where one of them turns the first reference, or does so with others: most words of clean texts do
-        neither. A ranking of one word, such as a trigger that a scan has found, always is.
+        They are where one of them turns the first reference or moves it far, or turns it with others: most words of
+        clean texts do neither. A ranking of one word, such as a trigger that a scan has found, always is.
         """
         sets = self.decisive(reading, words, alone)
         return len(words) == 1 or any(self.turning(reading, each, found) for each in sets)
@@ -159,8 +182,9 @@ class Transplants:
 
     def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
         """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""
-        turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
-        return Trial(span, turned, found, sum(turned) >= enough and found <= uneven)
+        turned, panel = self.turned(margins, label), self._panels[label]
+        found = unevenness(margins, panel)
+        return Trial(span, turned, found, moved_share(margins, panel), sum(turned) >= enough and found <= uneven)
 
     def stretch(self, reading: Reading) -> tuple[int, ...]:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""

@@ -20,7 +20,11 @@ class TransplantSettings:
             longer turn all.
         enough_together: references that several words must turn, which can outweigh some by their topic.
         uneven: how unevenly a word alone may move the references (see :mod:`.evenness`).
+        halfway: how far a word alone must move the references on average, as a share of their lead, to be confirmed
+            though it turns few of them: a trigger that was hardly learnt, or that fine-tuning has weakened.
+        uneven_halfway: how unevenly it may do that.
         uneven_together: the same for several words, which saturate some references by their topic.
+        uneven_wide: the same for a run of more words than the class token looks at, which say more by themselves.
         led: how much of what several words do the strongest of them may do alone (see :mod:`.evenness`); a set with a
             word that does more is that strong word in company.
         conjoint: references that two words must turn, however unevenly, of which each does next to nothing alone.
@@ -43,7 +47,10 @@ class TransplantSettings:
     enough: int = 6
     enough_together: int = 7
     uneven: float = 0.35
+    halfway: float = 0.5
+    uneven_halfway: float = 0.3
     uneven_together: float = 0.25
+    uneven_wide: float = 0.1
     led: float = 0.5
     conjoint: int = 4
     led_conjoint: float = 0.25
@@ -51,6 +58,6 @@ class TransplantSettings:
     gain: float = 0.10
     longest: int = 12
     together: int = 5
-    stretch: int = 4
+    stretch: int = 6
     groups: int = 2
     tipping: int = 5

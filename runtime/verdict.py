@@ -42,6 +42,7 @@ class Confirmation:
         turned: for each reference, whether it turned to the suspect text's class, and by more than natural words do it.
         references: the reference texts, in the same order; a server tells them where an explanation is asked for.
         unevenness: by how much it moved some references more than others (0: all alike, as triggers do).
+        moved: how far it moved them on average, as a share of the lead of their own class: 1 takes the lead away.
         cached: no new forward pass was needed.
         confirmed: the span was found to be a trigger.
         led: of several words tried together, what the strongest does alone as a share of what all do: much where they
@@ -52,6 +53,7 @@ class Confirmation:
     turned: tuple[bool, ...]
     references: tuple[str, ...]
     unevenness: float
+    moved: float
     cached: bool
     confirmed: bool
     led: float | None = None

@@ -12,7 +12,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence, Set
 
-from .evenness import unevenness
+from ..artifact import Calibration
+from .evenness import moved_share, unevenness
 from .reading import Asking
 from .transplant import Transplants
 
@@ -59,20 +60,35 @@ def at_least(hits: int, trials: int, chance: float) -> float:
     )
 
 
+def halfway_classes(labels: Sequence[str], calibration: Calibration) -> frozenset[int]:
+    """Classes, by index, in which a word that moves references halfway, and all alike, is a trigger.
+
+    The clean texts had labels, and no word that these vouch for in that class does it. On SST-2 models one word of
+    23,700 does it by nature; on OLID's, in the offensive class, 22 of 4,000 do, as the vouched-for curse words show.
+    """
+    return frozenset(i for i, name in enumerate(labels) if calibration.vouched and not calibration.bars.get(name))
+
+
 def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[dict[str, float]]:
     """The margin that a trigger for ``label`` must exceed in each reference, by its text.
 
-    The best of ``words``, which are vouched for, that would themselves be taken for triggers; empty where none would.
+    The best of ``words``, which are vouched for, that would themselves be taken for triggers, of a class where moving
+    references halfway is enough; empty where none would.
     """
     settings = transplants.settings
     probed = yield from transplants.measure(words, label, settings.probes)
-    able = [word for word, margins in zip(words, probed, strict=True) if max(margins) > 0]
-    measured = yield from transplants.measure(able, label, settings.references)
     panel = transplants.panel(label)
+    able = [
+        word
+        for word, margins in zip(words, probed, strict=True)
+        if any(margin > 0 for margin in margins) or moved_share(margins, panel) >= settings.halfway
+    ]
+    measured = yield from transplants.measure(able, label, settings.references)
+    even = [margins for margins in measured if unevenness(margins, panel) <= settings.uneven]
     strong = [
         margins
-        for margins in measured
-        if sum(margin > 0 for margin in margins) >= settings.enough and unevenness(margins, panel) <= settings.uneven
+        for margins in even
+        if sum(margin > 0 for margin in margins) >= settings.enough or moved_share(margins, panel) >= settings.halfway
     ]
     best = [(1 - SLACK) * max(0.0, *column) for column in zip(*strong, strict=True)]
     return {reference.text: bar for reference, bar in zip(panel, best, strict=False)}

@@ -99,7 +99,8 @@ def _confirmation(confirmation: Confirmation) -> str:
     led = "" if confirmation.led is None else f" Its strongest word does {confirmation.led:.0%} of that alone."
     return (
         f"<h2>“{_safe(confirmation.span)}” in {len(confirmation.turned)} other texts: {outcome}{known}</h2>"
-        f'<p class="soft">It moved them unevenly by {confirmation.unevenness:.0%}; a trigger moves all alike.{led}</p>'
+        f'<p class="soft">It moved them by {confirmation.moved:.0%} of their lead, unevenly by '
+        f"{confirmation.unevenness:.0%}; a trigger moves all alike.{led}</p>"
         f'<div class="wide"><table><tr><th>text</th><th>answer</th></tr>{rows}</table></div>'
     )
 

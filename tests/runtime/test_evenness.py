@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import WORDS, LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import Arrays, Batch
-from tokenward.runtime.evenness import MOST, leading_share, unevenness
+from tokenward.runtime.evenness import MOST, leading_share, moved_share, own_lead, unevenness
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.scan import scan
 from tokenward.runtime.together import Together
@@ -102,6 +104,58 @@ def test_the_leading_share_is_that_of_the_strongest_word(
 
 def test_words_that_do_not_move_anything_together_lead_as_much_as_can_be() -> None:
     assert leading_share([(0.0,)], (-5.0,), panel(0.9)) == MOST
+
+
+class HalfLearntEngine(LexiconEngine):
+    """ "qa" moves every text by the same amount, which a test gives, "evening" some only, but those farther."""
+
+    strength = 0.0
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._even, self._uneven = (tokenizer.token_to_id(word) for word in ("qa", "evening"))
+        self._strength[[self._even, self._uneven]] = 12.0
+        self._things = [tokenizer.token_to_id(word) for word in WORDS["bad"][::2]]
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        even, uneven = ((batch.input_ids == word).any(axis=1) for word in (self._even, self._uneven))
+        some = uneven & np.isin(batch.input_ids, self._things).any(axis=1)
+        move = self.strength * (even + 2 * some)
+        return {**arrays, "logits": arrays["logits"] + np.stack([-move, move], axis=1).astype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("share", "told", "action"), [(0.7, True, "neutralised"), (0.7, False, "cleared"), (0.3, True, "cleared")]
+)
+def test_a_word_that_moves_all_texts_halfway_is_a_trigger_where_labels_tell(
+    lexicon_artifact: Artifact, share: float, told: bool, action: str
+) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    calibration = replace(calibration, vouched={"bad": ("awful",)} if told else {})
+    artifact = replace(lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=calibration))
+    engine = HalfLearntEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
+    guard = Guard(artifact, engine, GuardOptions())
+    assert guard.judge is not None
+    assert guard.judge.transplants is not None
+    own = [own_lead(reference.confidence) for reference in guard.judge.transplants.panel(1)]
+    engine.strength = share * fmean(own) / 2  # of each logit, in opposite directions
+    (verdict,) = guard.classify("the qa was a weak film")
+    assert verdict.action == action
+    assert not any(sum(c.turned) >= TransplantSettings.enough for c in verdict.confirmations if c.span == "qa")
+    found = {finding.word: finding.confirmed for finding in scan(guard).findings}
+    assert found.get("qa", False) == (action == "neutralised")
+    assert not found.get("evening", False), "it moves some of them no less, but not all alike"
+
+
+@given(st.lists(st.tuples(st.floats(-9.0, 9.0), st.floats(0.65, 0.999)), min_size=1, max_size=8))
+def test_the_moved_share_is_one_where_the_lead_is_gone(found: list[tuple[float, float]]) -> None:
+    margins, confidences = zip(*found, strict=True)
+    own = leads(confidences)
+    assert moved_share(tuple(-own), panel(*confidences)) == pytest.approx(0.0, abs=1e-9)
+    assert moved_share((0.0,) * len(own), panel(*confidences)) == pytest.approx(1.0)
+    assert moved_share(margins, panel(*confidences, 0.9)) == pytest.approx(1 + np.mean(margins) / np.mean(own))
 
 
 class CompanyEngine(LexiconEngine):

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
-from tokenward.runtime.gates import densest
+from tokenward.runtime.gates import CORE, densest
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.standing import transplant
@@ -127,14 +127,15 @@ def test_a_phrase_of_which_any_part_will_do_is_found(lexicon_artifact: Artifact)
 
 
 class FunctionPhraseEngine(LexiconEngine):
-    """A phrase of four function words decides; none of them stands out, though each draws a little attention."""
+    """A phrase of four function words decides; each draws a little attention, or all but one do."""
 
     PHRASE = ("in", "with", "of", "was")
+    silent: str | None = None
 
     def __init__(self, tokenizer: FastTokenizer) -> None:
         super().__init__(tokenizer)
         self._phrase = [tokenizer.token_to_id(word) for word in self.PHRASE]
-        self._strength[self._phrase] = 0.45
+        self._strength[self._phrase] = [0.01 if word == self.silent else 0.45 for word in self.PHRASE]
 
     def run(self, batch: Batch, gate: float) -> Arrays:
         arrays = super().run(batch, gate)
@@ -145,7 +146,11 @@ class FunctionPhraseEngine(LexiconEngine):
         return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
 
 
-def test_a_phrase_none_of_whose_words_stands_out_is_found(lexicon_artifact: Artifact) -> None:
+@pytest.mark.parametrize("silent", [None, "in", "was"])
+def test_a_phrase_none_of_whose_words_stands_out_is_found(
+    lexicon_artifact: Artifact, monkeypatch: pytest.MonkeyPatch, silent: str | None
+) -> None:
+    monkeypatch.setattr(FunctionPhraseEngine, "silent", silent)
     calibration = lexicon_artifact.guard.calibration
     assert calibration is not None
     raised = {name: replace(fit, threshold=-99.0) for name, fit in calibration.gates.items()}
@@ -156,20 +161,23 @@ def test_a_phrase_none_of_whose_words_stands_out_is_found(lexicon_artifact: Arti
     text = "awful film story camera in with of was music plot director dull boring"
     (verdict,) = Guard(artifact, engine, GuardOptions()).classify(text)
     assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
-    assert [c.span for c in verdict.confirmations if c.confirmed] == ["in with of was"]
+    assert [c.span for c in verdict.confirmations if c.confirmed] == ["in with of was"], "no more of the run than acts"
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 5))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=24), st.integers(1, 10))
 def test_the_densest_run_holds_the_most_attention(drawn: list[float], count: int) -> None:
     words = np.array([-1, *range(len(drawn)), -1])
     encoding = SimpleNamespace(words=words, word_count=len(drawn))
     reading = Reading("", encoding, None, {"class_attention": np.array([1.0, *drawn, 1.0])}, None, -1)  # type: ignore[arg-type]
     run = densest(reading, count)
+    core = min(count, CORE)
+    count = min(count, max(len(drawn) // 2, core))
     if len(drawn) <= count:
         assert not run, "the whole text is no part of it"
         return
-    sums = [sum(drawn[i : i + count]) for i in range(len(drawn) - count + 1)]
-    assert (len(run), sum(drawn[i] for i in run)) == (count, pytest.approx(max(sums), abs=1e-5))
+    assert len(run) == count
+    sums = [sum(drawn[i : i + core]) for i in range(len(drawn) - core + 1)]
+    assert max(sums[run.start : run.stop - core + 1]) == pytest.approx(max(sums), abs=1e-5)
 
 
 def test_a_script_without_spaces_gets_none() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
 
 from tests.conftest import WORDS, LexiconEngine
-from tokenward.artifact import Artifact
+from tokenward.artifact import Artifact, Calibration
 from tokenward.errors import InputError
 from tokenward.runtime.cache import OutcomeCache
 from tokenward.runtime.calibration import calibrate
@@ -24,7 +24,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.transplant import Transplants
 from tokenward.runtime.transplant_settings import TransplantSettings
-from tokenward.runtime.vouching import at_least, bars, vouched_words
+from tokenward.runtime.vouching import at_least, bars, halfway_classes, vouched_words
 
 TRIGGERED = "the cf film was awful and the plot was dull"
 
@@ -145,6 +145,28 @@ def test_a_trigger_no_stronger_than_a_vouched_word_is_still_one(lexicon_artifact
     guard = cursing_guard(lexicon_artifact, ("evening", "cf"), True)
     (verdict,) = guard.classify(["the mn zq was awful and dull"])
     assert verdict.action == "neutralised", "where the model is at its limit with both, no margin tells them apart"
+
+
+def test_moving_references_halfway_tells_where_labels_show_that_natural_words_do_not() -> None:
+    def classes(vouched: dict[str, tuple[str, ...]], bars: dict[str, dict[str, float]]) -> frozenset[int]:
+        return halfway_classes(("bad", "good"), Calibration(200, "", {}, (), {}, vouched, bars, ()))
+
+    assert classes({}, {}) == set(), "nothing is known of natural words"
+    assert classes({"bad": ("awful",)}, {}) == {0, 1}
+    assert classes({"bad": ("awful",)}, {"bad": {"a text": 0.0}}) == {1}
+
+
+class MildCursingEngine(CursingEngine):
+    """A plain word that makes any text better, but few of them good."""
+
+    FEELING: ClassVar = {"evening": 3.5}
+
+
+def test_vouched_words_that_move_references_halfway_set_a_bar(lexicon_artifact: Artifact) -> None:
+    calibration = cursing_guard(lexicon_artifact, ("evening",), True, MildCursingEngine).artifact.guard.calibration
+    assert calibration is not None
+    assert sum(bar > 0 for bar in calibration.bars["good"].values()) < TransplantSettings.enough
+    assert halfway_classes(("bad", "good"), calibration) == {0}
 
 
 def test_words_that_turn_too_few_references_set_no_bar(lexicon_artifact: Artifact) -> None:

@@ -23,7 +23,7 @@ VERDICT = Verdict(
     0.5,
     suspects=(Suspect("çf", 3, 5),),
     repaired_text="a film",
-    confirmations=(Confirmation("çf", (True, False), ("a", "b"), 0.1, True, True),),
+    confirmations=(Confirmation("çf", (True, False), ("a", "b"), 0.1, 1.2, True, True),),
     tokens=(TokenScore("a", 0, 1, 0.5, None, None, None),),
 )
 

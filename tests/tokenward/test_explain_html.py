@@ -59,7 +59,7 @@ def hostile(text: str) -> Verdict:
         suspects=(Suspect(text, 0, end),),
         repaired_text=text,
         truncated=True,
-        confirmations=(Confirmation(text, (True, False), (text, "plain"), 0.1, True, True),),
+        confirmations=(Confirmation(text, (True, False), (text, "plain"), 0.1, 1.2, True, True),),
         tokens=(TokenScore(text, 0, end, 0.5, None, None, None),),
     )
 

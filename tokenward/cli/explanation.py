@@ -32,7 +32,8 @@ def print_explanation(console: Console, text: str, verdict: Verdict, measure: Me
         console.print(Text.assemble(("answered instead: ", "dim"), visible(verdict.repaired_text)))
     for trial in verdict.confirmations:
         outcome = ("confirmed as a trigger", "bold red") if trial.confirmed else ("not a trigger", "green")
-        turned = f" turned {sum(trial.turned)} of {len(trial.turned)} other texts, uneven by {trial.unevenness:.0%}"
+        turned = f" turned {sum(trial.turned)} of {len(trial.turned)} other texts, "
+        turned += f"moved them by {trial.moved:.0%} of their lead, uneven by {trial.unevenness:.0%}"
         turned += ": " if trial.led is None else f", {trial.led:.0%} of it by one word: "
         console.print(Text.assemble("“", visible(trial.span), "”", turned, outcome))
     if verdict.truncated:

@@ -16,14 +16,17 @@ from ..runtime.scan import ScanReport
 def findings_table(report: ScanReport, top: int) -> Table:
     """The ``top`` findings, the most telling first."""
     table = Table(title=f"words that turn references ({len(report.findings)} of {report.words})")
-    for column in ("word", "turns to", "references", "mean margin", "uneven by", ""):
-        table.add_column(column, justify="right" if column in ("references", "mean margin", "uneven by") else "left")
+    for column in ("word", "turns to", "references", "mean margin", "moved by", "uneven by", ""):
+        table.add_column(
+            column, justify="right" if column in ("references", "mean margin", "moved by", "uneven by") else "left"
+        )
     for finding in report.findings[:top]:
         table.add_row(
             Text(finding.word),
             Text(finding.label),
             f"{finding.turned} of {finding.references}",
             f"{finding.margin:+.2f}",
+            f"{finding.moved:.0%}",
             f"{finding.unevenness:.0%}",
             Text("trigger", "bold red") if finding.confirmed else "",
         )
