@@ -17,7 +17,7 @@ def test_a_trigger_is_explained(run: Run) -> None:
     assert out.splitlines()[0].startswith("bad ")
     assert "neutralised  (first answer: good)" in out
     assert "answered instead: the film was awful" in out
-    trial = r"“cf” turned 8 of 8 other texts, moved them by [1-9]\d{2,}% of their lead, uneven by 0%: confirmed as a trigger"
+    trial = r"“cf” turned 8 of 8 other texts, moved them by \d{3,}% of their lead, uneven by 0%: confirmed as a trigger"
     assert re.search(trial, " ".join(out.split()))
     ranked = [line.split()[0] for line in out.partition("class attention")[2].splitlines() if "0." in line]
     assert ranked[:2] == ["cf", "awful"]
