@@ -93,22 +93,18 @@ class Together:
         return replace(trial, led=led) if led <= settings.led_conjoint else otherwise
 
     def try_stretch(self, reading: Reading) -> Asking[Trial]:
-        """Try the core of the stretch, then all of it, which must not be empty: a phrase of unobtrusive words."""
+        """Try the stretch, which must not be empty: its core, then all of it: in a phrase no word need stand out."""
         label, settings = reading.predicted, self._settings
-        runs = (
-            (densest(reading, CORE), settings.uneven_together),
-            (densest(reading, settings.stretch), settings.uneven_wide),
-        )
-        for run, uneven in runs:
-            words = self._transplants.suspects(reading, run)
-            if not words:
-                continue
-            span = self._span(reading, words)
-            (margins,) = yield from self._transplants.measure([span.put], label, 1)
-            if not self._transplants.turned(margins, label)[0]:
-                trial = self._transplants.trial(span, margins, label, *self._strict)
-                continue
-            trial = yield from self._try_set(reading, words, settings.references, uneven)
+        wide = self._transplants.stretch(reading)
+        span = self._span(reading, wide)
+        (margins,) = yield from self._transplants.measure([span.put], label, 1)
+        trial = self._transplants.trial(span, margins, label, *self._strict)
+        if not trial.turned[0]:
+            return trial
+        core = self._transplants.suspects(reading, densest(reading, CORE))
+        for words, uneven in ((core, settings.uneven_together), (wide, settings.uneven_wide)):
+            if words:
+                trial = yield from self._try_set(reading, words, settings.references, uneven)
             if trial.confirmed:
                 return (yield from self._trim(reading, trial, uneven))
         return trial
