@@ -72,8 +72,8 @@ def halfway_classes(labels: Sequence[str], calibration: Calibration) -> frozense
 def bars(transplants: Transplants, words: Sequence[str], label: int) -> Asking[dict[str, float]]:
     """The margin that a trigger for ``label`` must exceed in each reference, by its text.
 
-    The best of ``words``, which are vouched for, that would themselves be taken for triggers, of a class where moving
-    references halfway is enough; empty where none would.
+    The best of ``words``, which are vouched for, that would themselves be taken for triggers if moving references
+    halfway were enough, as unevenly as a word that turns them may; empty where none would.
     """
     settings = transplants.settings
     probed = yield from transplants.measure(words, label, settings.probes)
