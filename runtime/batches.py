@@ -9,8 +9,8 @@ import numpy as np
 from .engine import Batch
 from .tokenization import Encoding
 
-# What starting the model costs, in tokens (MiniLM on two cores: 2.1 ms, 9 of them with one thread, 13 with two; and what
-# Python does for each batch).
+# What starting the model costs, in tokens (MiniLM: 2.1 ms, which are 9 of them with one thread and 13 with two; and
+# what Python does for each batch).
 START_TOKENS = 16
 
 

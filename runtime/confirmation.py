@@ -16,7 +16,7 @@ from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_
 from .tipping import tip
 from .together import Together
 from .tokenization import Tokenizer
-from .transplant import Transplants, Trial
+from .transplant import HINTED, Transplants, Trial
 from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
@@ -167,15 +167,23 @@ class Confirmer:
 
         Returns:
             Margins in the first reference, what of them the cache did not know, and the trial of all at once where
-            that turned it not: then the rankings are not worth trying.
+            that did next to nothing, or turned neither the first reference nor the second: then the rankings are not
+            worth trying.
         """
         transplants, fresh = self.transplants, frozenset[str]()
         if brief and alone and all(len(words) > 1 for words in alone):
             words = transplants.strongest(reading, alone)
+            found, fresh = yield from transplants.foresee(reading, [words, *groups])
+            if not transplants.hints(reading, words, found):
+                return found, fresh, transplants.tried_so_far(reading, words, found)
             singly = [[word] for ranking in alone for word in ranking[: self._suspects]]
-            found, fresh = yield from transplants.foresee(reading, [words, *singly, *groups])
+            singles, more = yield from transplants.foresee(reading, singly)
+            found, fresh = found | singles, fresh | more
             if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
-                return found, fresh, transplants.tried_once(reading, words, found)
+                wider, _ = yield from transplants.foresee(reading, [words], HINTED)
+                trial = transplants.tried_so_far(reading, words, wider)
+                if not any(trial.turned):
+                    return found, fresh, trial
         sets = [words for ranking in alone for words in transplants.decisive(reading, ranking, self._suspects)]
         found, more = yield from transplants.foresee(reading, [*sets, *groups])
         return found, fresh | more, None

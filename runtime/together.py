@@ -12,7 +12,7 @@ from .evenness import leading_share
 from .gates import CORE, densest
 from .reading import Asking, Reading
 from .spans import Span, span_of
-from .transplant import Transplants, Trial
+from .transplant import HINTED, Transplants, Trial
 
 
 class Together:
@@ -38,14 +38,14 @@ class Together:
         label, settings = reading.predicted, self._settings
         bar = (settings.remnant, math.inf) if beside else (settings.enough_together, settings.uneven_together)
         strongest = words[: settings.together]
-        sets = [strongest, *([word for word in strongest if word != left] for left in strongest)]
-        spans = [self._span(reading, members) for members in sets]
-        (margins,) = yield from self._transplants.measure([spans[0].put], label, 1)
-        if not self._transplants.turned(margins, label)[0]:
-            return self._transplants.trial(spans[0], margins, label, *self._strict)
-        lesser = yield from self._transplants.measure([span.put for span in spans[1:]], label, 1)
-        without = sorted((margin, word) for word, (margin,) in zip(strongest, lesser, strict=True))
-        needed = sum(not self._transplants.turned((margin,), label)[0] for margin, _ in without)
+        whole = self._span(reading, strongest)
+        (margins,) = yield from self._transplants.measure([whole.put], label, 1)
+        trial = self._transplants.trial(whole, margins, label, *self._strict)
+        if not trial.turned[0]:
+            hinting = self._transplants.hinting(margins, label)
+            return (yield from self._try_hinted(reading, strongest, beside, bar)) if hinting else trial
+        without = yield from self._without_each(reading, strongest)
+        needed = sum(not self._transplants.turned(left, label)[0] for left, _ in without)
         if needed == 1:
             alone = yield from self._transplants.try_word(reading, without[0][1])
             if alone.confirmed:
@@ -60,6 +60,34 @@ class Together:
         if trial.confirmed or beside:
             return trial
         return (yield from self._try_pair(reading, leaned_on[:2], trial))
+
+    def _try_hinted(
+        self, reading: Reading, words: Sequence[int], beside: bool, bar: tuple[int, float]
+    ) -> Asking[Trial]:
+        """Try two of some words that move the first reference but do not turn it: a pair that is not well learnt.
+
+        All of them must turn the second reference, and lean on either of the two: strong words that happen to stand in
+        one text do most of it without one of them.
+        """
+        label, transplants = reading.predicted, self._transplants
+        whole = self._span(reading, words)
+        (margins,) = yield from transplants.measure([whole.put], label, HINTED)
+        trial = transplants.trial(whole, margins, label, *self._strict)
+        if not any(trial.turned):
+            return trial
+        without = yield from self._without_each(reading, words)
+        left, _ = without[min(1, len(without) - 1)]
+        if transplants.moved(left, label) > self._settings.leaning * transplants.moved(margins[:1], label):
+            return trial
+        pair = [word for _, word in without[:2]]
+        trial = yield from self._try_set(reading, pair, *bar)
+        return trial if trial.confirmed or beside else (yield from self._try_pair(reading, pair, trial))
+
+    def _without_each(self, reading: Reading, words: Sequence[int]) -> Asking[list[tuple[Margins, int]]]:
+        """What words do to the first reference without each of them in turn, the one they lean on most first."""
+        spans = [self._span(reading, [word for word in words if word != left]).put for left in words]
+        margins = yield from self._transplants.measure(spans, reading.predicted, 1)
+        return sorted(zip(margins, words, strict=True))
 
     def _try_wider(self, reading: Reading, leaned_on: Sequence[int], size: int, narrow: Trial) -> Asking[Trial]:
         """Take in more words than the ``size`` of a ``narrow`` trial that failed, if all of them turn every reference.
@@ -139,7 +167,7 @@ class Together:
         best = order[0]
         trial = self._transplants.trial(spans[best], measured[best], label, *self._strict)
         for i in order[: self._settings.groups]:
-            if not self._transplants.turned(measured[i], label)[0]:
+            if not self._transplants.hinting(measured[i], label):
                 break
             trial = yield from self.try_strongest(reading, groups[i])
             if trial.confirmed:

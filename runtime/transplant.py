@@ -24,6 +24,8 @@ from .standing import transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
+HINTED = 2  # references that are asked of words that move the first, but do not turn it
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -95,6 +97,10 @@ class Transplants:
         """In which references of its panel ``label`` leads, by more than natural words make it lead there."""
         return tuple(margin > bar for margin, bar in zip(margins, self._bars[label], strict=False))
 
+    def moved(self, margins: Margins, label: int) -> float:
+        """How far words with these margins move the references of a panel (see :func:`.evenness.moved_share`)."""
+        return moved_share(margins, self._panels[label])
+
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
         """The first words that nobody vouches for in the class the text was given, no more than are tried at once."""
         return tuple(islice(self.able(reading, words), max(self.settings.longest, self.settings.together)))
@@ -124,7 +130,7 @@ class Transplants:
 
     def stirred(self, margins: Margins, label: int) -> bool:
         """Whether a word alone does so much to the references that it is worth trying further."""
-        far = label in self._halfway and moved_share(margins, self._panels[label]) >= self.settings.halfway
+        far = label in self._halfway and self.moved(margins, label) >= self.settings.halfway
         return far or any(self.turned(margins, label))
 
     def trial_alone(self, span: Span, margins: Margins, label: int) -> Trial:
@@ -141,23 +147,23 @@ class Transplants:
     def try_once(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
         """Try some words of a text, all at once, on the first reference alone, which confirms nothing."""
         found, _ = yield from self.foresee(reading, [words])
-        return self.tried_once(reading, words, found)
+        return self.tried_so_far(reading, words, found)
 
-    def tried_once(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
-        """The same from what :meth:`foresee` found."""
+    def tried_so_far(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
+        """The same from what :meth:`foresee` found, in as many references as it asked."""
         span, settings = span_of(self.tokenizer, reading, words), self.settings
         return self.trial(span, found[span.put], reading.predicted, settings.references, settings.uneven_together)
 
     def foresee(
-        self, reading: Reading, sets: Sequence[Sequence[int]]
+        self, reading: Reading, sets: Sequence[Sequence[int]], count: int = 1
     ) -> Asking[tuple[dict[str, Margins], frozenset[str]]]:
-        """Ask at once what each of these sets of words does in the first reference.
+        """Ask at once what each of these sets of words does in the first ``count`` references.
 
         Returns:
             The margins by what was put in, and which of these the cache did not know.
         """
         label = reading.predicted
-        wanted = dict.fromkeys((span_of(self.tokenizer, reading, words).put for words in sets), 1)
+        wanted = dict.fromkeys((span_of(self.tokenizer, reading, words).put for words in sets), count)
         fresh = frozenset(span for span in wanted if (span, label) not in self._cache)
         return (yield from self._measure(wanted, label)), fresh
 
@@ -165,6 +171,14 @@ class Transplants:
         """Whether words turn the first reference, or one alone moves it far, from what :meth:`foresee` found."""
         margins, label = found[span_of(self.tokenizer, reading, words).put][:1], reading.predicted
         return self.stirred(margins, label) if len(words) == 1 else self.turned(margins, label)[0]
+
+    def hints(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> bool:
+        """Whether words move the first reference so far that they are worth looking at further."""
+        return self.hinting(found[span_of(self.tokenizer, reading, words).put], reading.predicted)
+
+    def hinting(self, margins: Margins, label: int) -> bool:
+        """The same from the margins of these words."""
+        return self.moved(margins[:1], label) >= self.settings.hint
 
     def stirs(self, reading: Reading, words: Sequence[int], alone: int, found: Mapping[str, Margins]) -> bool:
         """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.
@@ -182,9 +196,8 @@ class Transplants:
 
     def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
         """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""
-        turned, panel = self.turned(margins, label), self._panels[label]
-        found = unevenness(margins, panel)
-        return Trial(span, turned, found, moved_share(margins, panel), sum(turned) >= enough and found <= uneven)
+        turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
+        return Trial(span, turned, found, self.moved(margins, label), sum(turned) >= enough and found <= uneven)
 
     def stretch(self, reading: Reading) -> tuple[int, ...]:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""

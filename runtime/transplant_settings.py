@@ -13,6 +13,10 @@ class TransplantSettings:
         references: texts that a grown span is put into.
         probes: references tried first; a word that turns none of them is cleared. One that does not even turn the
             first, neither alone nor with others of its text, is not tried alone at all.
+        hint: how far the strongest words of a text, all at once, must move the first reference for any to be looked at
+            further, as a share of its lead; where they move it so far but do not turn it, the second is asked.
+        leaning: of what words do that turn the second reference only, how much may be left without either of the two
+            that they lean on most: of words that act together only, little is.
         growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
             the others.
         least: references that a single word must turn to be grown.
@@ -42,6 +46,8 @@ class TransplantSettings:
 
     references: int = 8
     probes: int = 2
+    hint: float = 0.4
+    leaning: float = 0.5
     growth: int = 4
     least: int = 2
     enough: int = 6
