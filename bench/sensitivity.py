@@ -63,6 +63,8 @@ def variations() -> Iterator[Variation]:
         "enough": (5, 6, 7, 8),
         "enough_together": (6, 7, 8),
         "uneven": (0.1, 0.2, 0.25, 0.35, 0.5),
+        "hint": (0.0, 0.2, 0.4, 0.6, 1.0),
+        "leaning": (0.25, 0.5, 0.75, 1.0),
         "halfway": (0.3, 0.4, 0.5, 0.7, 1.0),
         "uneven_halfway": (0.1, 0.2, 0.3, 0.35),
         "uneven_wide": (0.0, 0.05, 0.1, 0.25),
