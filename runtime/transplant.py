@@ -130,15 +130,17 @@ class Transplants:
 
     def stirred(self, margins: Margins, label: int) -> bool:
         """Whether a word alone does so much to the references that it is worth trying further."""
-        far = label in self._halfway and self.moved(margins, label) >= self.settings.halfway
-        return far or any(self.turned(margins, label))
+        return self._far(margins, label) or any(self.turned(margins, label))
 
     def trial_alone(self, span: Span, margins: Margins, label: int) -> Trial:
         """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far."""
         trial = self.trial(span, margins, label, self.settings.enough, self.settings.uneven)
-        settings = self.settings
-        far = label in self._halfway and trial.moved >= settings.halfway and trial.unevenness <= settings.uneven_halfway
+        far = self._far(margins, label) and trial.unevenness <= self.settings.uneven_halfway
         return replace(trial, confirmed=trial.confirmed or far)
+
+    def _far(self, margins: Margins, label: int) -> bool:
+        """Whether these margins of a word alone move references halfway, in a class where that is a sign."""
+        return label in self._halfway and self.moved(margins, label) >= self.settings.halfway
 
     def strongest(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The words that sets are made of: the strongest of these rankings, and the stretch."""
