@@ -174,13 +174,16 @@ class Confirmer:
         if brief and alone and all(len(words) > 1 for words in alone):
             words = transplants.strongest(reading, alone)
             found, fresh = yield from transplants.foresee(reading, [words, *groups])
-            if not transplants.hints(reading, words, found):
+            moved, settings = transplants.moved_first(reading, words, found), transplants.settings
+            if moved < settings.stir:
                 return found, fresh, transplants.tried_so_far(reading, words, found)
             singly = [[word] for ranking in alone for word in ranking[: self._suspects]]
             singles, more = yield from transplants.foresee(reading, singly)
             found, fresh = found | singles, fresh | more
             if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
-                wider, _ = yield from transplants.foresee(reading, [words], HINTED)
+                wider = found
+                if moved >= settings.hint:
+                    wider, _ = yield from transplants.foresee(reading, [words], HINTED)
                 trial = transplants.tried_so_far(reading, words, wider)
                 if not any(trial.turned):
                     return found, fresh, trial

@@ -42,7 +42,7 @@ class Together:
         (margins,) = yield from self._transplants.measure([whole.put], label, 1)
         trial = self._transplants.trial(whole, margins, label, *self._strict)
         if not trial.turned[0]:
-            hinting = self._transplants.hinting(margins, label)
+            hinting = self._transplants.moved(margins, label) >= settings.hint
             return (yield from self._try_hinted(reading, strongest, beside, bar)) if hinting else trial
         without = yield from self._without_each(reading, strongest)
         needed = sum(not self._transplants.turned(left, label)[0] for left, _ in without)
@@ -167,7 +167,7 @@ class Together:
         best = order[0]
         trial = self._transplants.trial(spans[best], measured[best], label, *self._strict)
         for i in order[: self._settings.groups]:
-            if not self._transplants.hinting(measured[i], label):
+            if self._transplants.moved(measured[i], label) < self._settings.hint:
                 break
             trial = yield from self.try_strongest(reading, groups[i])
             if trial.confirmed:

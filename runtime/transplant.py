@@ -174,13 +174,9 @@ class Transplants:
         margins, label = found[span_of(self.tokenizer, reading, words).put][:1], reading.predicted
         return self.stirred(margins, label) if len(words) == 1 else self.turned(margins, label)[0]
 
-    def hints(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> bool:
-        """Whether words move the first reference so far that they are worth looking at further."""
-        return self.hinting(found[span_of(self.tokenizer, reading, words).put], reading.predicted)
-
-    def hinting(self, margins: Margins, label: int) -> bool:
-        """The same from the margins of these words."""
-        return self.moved(margins[:1], label) >= self.settings.hint
+    def moved_first(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> float:
+        """How far words move the first reference, from what :meth:`foresee` found."""
+        return self.moved(found[span_of(self.tokenizer, reading, words).put][:1], reading.predicted)
 
     def stirs(self, reading: Reading, words: Sequence[int], alone: int, found: Mapping[str, Margins]) -> bool:
         """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.

@@ -13,8 +13,9 @@ class TransplantSettings:
         references: texts that a grown span is put into.
         probes: references tried first; a word that turns none of them is cleared. One that does not even turn the
             first, neither alone nor with others of its text, is not tried alone at all.
-        hint: how far the strongest words of a text, all at once, must move the first reference for any to be looked at
-            further, as a share of its lead; where they move it so far but do not turn it, the second is asked.
+        stir: how far the strongest words of a text, all at once, must move the first reference for any to be asked for
+            alone, as a share of its lead: words of the other class may hold it back.
+        hint: how far they must move it to be tried on the second where they do not turn it.
         leaning: of what words do that turn the second reference only, how much may be left without either of the two
             that they lean on most: of words that act together only, little is.
         growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
@@ -46,6 +47,7 @@ class TransplantSettings:
 
     references: int = 8
     probes: int = 2
+    stir: float = 0.1
     hint: float = 0.4
     leaning: float = 0.5
     growth: int = 4

@@ -80,11 +80,17 @@ def test_words_that_turn_neither_or_move_the_first_too_little_are_cleared(
     assert not any(confirmation.confirmed for confirmation in verdict.confirmations)
 
 
-def test_words_that_move_the_first_reference_little_cost_one_text(lexicon_artifact: Artifact) -> None:
-    """Not even the strongest word is asked for alone."""
-    verdict, read = judged(lexicon_artifact, push=0.4 * 4.5 - 0.1)
+@pytest.mark.parametrize(
+    ("setting", "texts"),
+    [("stir", 1), ("hint", 2)],  # all the words at once; then the strongest alone
+)
+def test_words_that_move_the_first_reference_little_cost_a_text_or_two(
+    setting: str, texts: int, lexicon_artifact: Artifact
+) -> None:
+    push = 4.5 * getattr(TransplantSettings(), setting) - 0.1
+    verdict, read = judged(lexicon_artifact, push)
     groups = len(verdict.confirmations) - 1  # words beside the strongest, since the text stands out
-    assert (verdict.action, read) == ("cleared", 2 + groups)
+    assert (verdict.action, read) == ("cleared", 1 + texts + groups)
 
 
 def test_strong_words_that_do_not_lean_on_each_other_are_tried_no_further(lexicon_artifact: Artifact) -> None:
