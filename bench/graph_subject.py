@@ -19,7 +19,7 @@ from ..export.forward import SourceModel, export_forward, load_source
 from ..export.half import sum_in_single, to_half
 from ..export.narrowing import narrow
 from ..export.pipeline import save_graph
-from ..export.presets import ExportSettings, plan
+from ..export.presets import ExportSettings, Precision, plan
 from ..export.quantization import cpu_needs_reduced_range, quantize
 from ..kernels.vocabulary import scored_table
 from ..runtime.engine import ALWAYS_SKIP, NEVER_SKIP
@@ -56,7 +56,7 @@ class Subject:
     vocabulary: int
 
 
-def of_checkpoint(checkpoint: Path, folder: Path, precisions: Sequence[str]) -> Subject:
+def of_checkpoint(checkpoint: Path, folder: Path, precisions: Sequence[Precision]) -> Subject:
     """Build every preset's graph in every precision from one trace, into ``folder``.
 
     Raises:
@@ -86,13 +86,13 @@ def of_artifact(artifact: Artifact, checkpoint: Path, folder: Path) -> Subject:
     )
 
 
-def write_graph(traced: ir.Model, preset: Preset, precision: str, table: NDArray[np.bool_], path: Path) -> None:
+def write_graph(traced: ir.Model, preset: Preset, precision: Precision, table: NDArray[np.bool_], path: Path) -> None:
     """Build a preset's graph from a trace, which stays as it is, without the checks of an export."""
     model = traced.clone()
     layout = discover(model.graph)
     if precision == "fp16":
         layout = to_half(model, layout)
-    guard_graph(model, layout, plan(ExportSettings(preset), len(layout.attention)), table)
+    guard_graph(model, layout, plan(ExportSettings(preset, precision=precision), len(layout.attention)), table)
     if precision == "fp16":
         sum_in_single(model)
     if precision == "int8":

@@ -23,7 +23,7 @@ class RememberingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name = engine.name
-        self.start_tokens = engine.start_tokens
+        self.cost = engine.cost
         self._rows: dict[tuple[bytes, float], _Row] = {}
 
     def run(self, batch: Batch, gate: float) -> Arrays:

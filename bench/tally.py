@@ -39,7 +39,7 @@ class CountingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name = engine.name
-        self.start_tokens = engine.start_tokens
+        self.cost = engine.cost
         self.tally = Tally()
 
     def run(self, batch: Batch, gate: float) -> Arrays:

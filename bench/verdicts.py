@@ -84,7 +84,7 @@ def compare_verdicts(
     truth = AutogradTruth(source, graph.gradient_layer)
     table = scored_table(tokenizer.fast, source.vocabulary)
     encodings = tokenizer.encode(texts)
-    groups = plan([len(encoding) for encoding in encodings], _TOKEN_BUDGET, engine.start_tokens)
+    groups = plan([len(encoding) for encoding in encodings], _TOKEN_BUDGET, engine.cost)
     batches = [pad([encodings[i] for i in group], tokenizer.pad_id) for group in groups]
     expected = []
     for batch in batches:
@@ -145,7 +145,7 @@ def open_anywhere(
         InputError: bfloat16 is to be interpreted.
     """
     if name == "onnx":
-        return OnnxEngine(artifact.model_path)
+        return OnnxEngine(artifact.model_path, packed=artifact.guard.graph.packed)
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Assembles the guarded graph: the plain classifier, then narrowing, attention tap, gradient, scores and gate."""
+"""Assembles the guarded graph: the plain classifier, then narrowing, attention tap, gradient, scores, gate, packing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from .emitter import Emitter
 from .gate import Gated, gate_rows, rows_at_or_above
 from .names import GATE, OUTPUTS, free_names
 from .narrowing import narrow
+from .packing import pack
 from .presets import Plan
 from .region import Region
 
 _PER_TOKEN = (BATCH, SEQUENCE)
 
 
-def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.bool_]) -> None:
-    """Turn a plain classifier into the guarded graph of ``plan``, in place.
+def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.bool_]) -> bool:
+    """Turn a plain classifier into the guarded graph of ``plan``, in place; tell whether it is packed.
 
     Args:
         layout: what :func:`discovery.discover` found in ``model``.
@@ -60,7 +61,9 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
     else:
         values["scored"] = op.Expand(np.array(True), op.Shape(layout.input_ids, start=0, end=1)).value
     _declare(graph, values, layout)
+    packed = plan.packed and pack(graph, layout.attention_mask)
     finish(model)
+    return packed
 
 
 def finish(model: ir.Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -195,18 +195,29 @@ def _write(
     drawn = RandomTexts(table, pad_id, max_tokens, _token_types(layout, origin))
     if layout.pooling == "last":
         check_last(model, layout, drawn)
-    plain = model.clone() if settings.precision == "fp16" else None
-    guard_graph(model, layout, chosen, table)
 
     watch.step("checking it against its source", 2)
     with _full_precision(folder, settings) as full:
-        save_graph(model, full)
-        parity = validate(full, origin.truth(chosen), chosen, layout.pooling, drawn)
+        truth = origin.truth(chosen)
+
+        def build(chosen: Plan) -> tuple[ir.Model, dict[str, float], bool]:
+            guarded = model.clone()
+            packed = guard_graph(guarded, discover(guarded.graph, hints), chosen, table)
+            save_graph(guarded, full)
+            try:
+                return guarded, validate(full, truth, chosen, layout.pooling, drawn), packed
+            except ExportError:
+                if not packed:
+                    raise
+                # A model may read what stands in the places of padding, and rely on it to be nothing.
+                return build(replace(chosen, packed=False))
+
+        guarded, parity, packed = build(chosen)
         agreement = None
         if settings.precision != "fp32":
             watch.step(f"converting it to {settings.precision}", 3)
-            model = _lower(plain or model, chosen, settings, hints, table)
-            save_graph(model, folder / "model.onnx")
+            guarded = _lower(model if settings.precision == "fp16" else guarded, chosen, settings, hints, table)
+            save_graph(guarded, folder / "model.onnx")
             feeds = batches_of(texts, tokenizer, drawn) if texts else drawn.batches(*_DRAWN)
             agreement = measure_agreement(full, folder / "model.onnx", feeds, table)
             if chosen.gated:
@@ -218,7 +229,7 @@ def _write(
         family=origin.family,
         checkpoint=origin.name,
         checkpoint_sha256=origin.sha256,
-        graph=_graph_info(model, layout, chosen, settings, max_tokens),
+        graph=_graph_info(guarded, layout, chosen, settings, max_tokens, packed),
         parity=parity,
         versions={name: version(name) for name in _PACKAGES},
         purification=origin.purification,
@@ -269,7 +280,9 @@ def _check_agreement(agreement: dict[str, float], settings: ExportSettings) -> N
         )
 
 
-def _graph_info(model: ir.Model, layout: Layout, chosen: Plan, settings: ExportSettings, max_tokens: int) -> GraphInfo:
+def _graph_info(
+    model: ir.Model, layout: Layout, chosen: Plan, settings: ExportSettings, max_tokens: int, packed: bool
+) -> GraphInfo:
     return GraphInfo(
         preset=chosen.preset,
         gradient_layer=chosen.gradient_layer,
@@ -282,6 +295,7 @@ def _graph_info(model: ir.Model, layout: Layout, chosen: Plan, settings: ExportS
         max_tokens=max_tokens,
         inputs=tuple(str(value.name) for value in model.graph.inputs),
         outputs=tuple(str(value.name) for value in model.graph.outputs),
+        packed=packed,
     )
 
 

@@ -23,6 +23,8 @@ class ExportSettings:
         attention_layers: layers (from 0) whose attention is averaged.
         narrowed: compute the last layer for the class token only.
         gated: put what not every text needs behind the graph's ``gate`` input.
+        packed: compute what treats tokens alike for real tokens alone, not for padding; not in fp16, since on a GPU
+            it would have to wait for their number.
         minimum_agreement: share of texts on which a graph of lower precision must give the label of fp32.
         token_type_ids: give the graph this input.
         labels: class names, in the order of the logits, in place of the model's own.
@@ -34,6 +36,7 @@ class ExportSettings:
     attention_layers: tuple[int, ...] | None = None
     narrowed: bool = True
     gated: bool | None = None
+    packed: bool = True
     precision: Precision = "fp32"
     minimum_agreement: float = 0.95
     token_type_ids: bool = False
@@ -54,6 +57,7 @@ class Plan:
     attention_layers: tuple[int, ...]
     narrowed: bool
     gated: bool
+    packed: bool
     attention_gated: bool
 
 
@@ -83,5 +87,6 @@ def plan(settings: ExportSettings, layers: int) -> Plan:
         attention_layers=tuple(sorted(set(attention))),
         narrowed=settings.narrowed,
         gated=gated,
+        packed=settings.packed and settings.precision != "fp16",
         attention_gated=gated and settings.preset == "tokenward",
     )

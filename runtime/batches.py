@@ -6,31 +6,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .batch_cost import BatchCost
 from .engine import Batch
 from .tokenization import Encoding
 
-# What starting the model costs, in tokens (MiniLM: 2.1 ms, which are 9 of them with one thread and 13 with two; and
-# what Python does for each batch).
-START_TOKENS = 16
 
-
-def plan(lengths: Sequence[int], token_budget: int, start_tokens: int = START_TOKENS) -> list[list[int]]:
-    """Groups of indices, longest first, that cost least: ``longest × count + start_tokens`` of each, summed up.
+def plan(lengths: Sequence[int], token_budget: int, cost: BatchCost | None = None) -> list[list[int]]:
+    """Groups of indices, longest first, that cost least, summed up (``longest × count + start``, unless packed).
 
     Each has ``longest × count`` within ``token_budget``; a single text longer than that gets a batch of its own.
     Longest first: the largest buffers are allocated once, at the start.
     """
+    cost = cost or BatchCost()
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     longest = np.array([lengths[i] for i in order], dtype=np.int64)
+    padded = cost.padded(longest)
     # In that order: what the first texts cost at least, and where their last group then begins.
-    least, begins = np.zeros(len(order) + 1, dtype=np.int64), np.zeros(len(order) + 1, dtype=np.int64)
+    least, begins = np.zeros(len(order) + 1), np.zeros(len(order) + 1, dtype=np.int64)
     first = 0
     for end in range(1, len(order) + 1):
         while first < end - 1 and longest[first] * (end - first) > token_budget:
             first += 1
-        costs = least[first:end] + longest[first:end] * np.arange(end - first, 0, -1)
+        costs = least[first:end] + padded[first:end] * np.arange(end - first, 0, -1)
         best = int(costs.argmin())
-        least[end], begins[end] = costs[best] + start_tokens, first + best
+        least[end], begins[end] = costs[best] + cost.start, first + best
     groups: list[list[int]] = []
     end = len(order)
     while end:

@@ -86,9 +86,7 @@ class AsyncGuard:
             self.guard = self._source if isinstance(self._source, Guard) else await self._core.run(self._source)
             self._incoming: asyncio.Queue[Call] = asyncio.Queue()
             reader = self.guard.reader
-            self._queue: BatchQueue[Case] = BatchQueue(
-                reader.token_budget, self.options.max_wait, reader.engine.start_tokens
-            )
+            self._queue: BatchQueue[Case] = BatchQueue(reader.token_budget, self.options.max_wait, reader.engine.cost)
             self._tokeniser = asyncio.create_task(self._tokenise())
             await warm_up(self.guard, self.options.queue_texts, self._core, self.options.parallel, WARM_UP_SECONDS)
             await self._probe(WARM_UP_SECONDS)

@@ -78,7 +78,7 @@ def calibrate(
     if labels is not None and len(labels) != len(texts):
         raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")
     artifact = load_artifact(path)
-    engine = OnnxEngine(artifact.model_path)
+    engine = OnnxEngine(artifact.model_path, packed=artifact.guard.graph.packed)
     reader = Guard(artifact, engine, GuardOptions()).reader
     readings = []
     for start in range(0, len(texts), CHUNK):

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .batch_cost import BatchCost
+
 Arrays = Mapping[str, NDArray[Any]]
 
 NEVER_SKIP = -math.inf  # gate value: compute the gradient of every row
@@ -37,8 +39,8 @@ class Engine(Protocol):
         """Short name such as ``onnx``, shown to users."""
 
     @property
-    def start_tokens(self) -> int:
-        """What starting a batch costs, in tokens: where more padding than that can be saved, it is cut in two."""
+    def cost(self) -> BatchCost:
+        """What a batch costs: where more than starting the model can be saved in padding, it is cut in two."""
 
     def run(self, batch: Batch, gate: float) -> Arrays:
         """Run one padded batch and return the graph's outputs by name (shapes as in the graph's contract).

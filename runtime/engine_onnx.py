@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import EngineError
-from .batches import START_TOKENS
+from .batch_cost import BatchCost
 from .engine import Arrays, Batch
 from .session import SessionSettings, feed_names, open_optimized, open_session
 
@@ -20,6 +20,7 @@ class OnnxEngine:
         path: the guarded graph.
         threads: threads inside an operator, whatever ``settings`` say; 0 leaves it to them.
         settings: of the session.
+        packed: as the artifact says of the graph.
         optimized: a file that ``open_session`` wrote on this machine with these settings, to open in place of ``path``.
 
     Raises:
@@ -28,7 +29,6 @@ class OnnxEngine:
     """
 
     name = "onnx"
-    start_tokens = START_TOKENS
 
     def __init__(
         self,
@@ -36,7 +36,10 @@ class OnnxEngine:
         threads: int = 0,
         settings: SessionSettings | None = None,
         optimized: Path | None = None,
+        *,
+        packed: bool = False,
     ) -> None:
+        self.cost = BatchCost(packed=packed)
         settings = settings or SessionSettings()
         if threads:
             settings = replace(settings, threads=threads)

@@ -21,6 +21,7 @@ from ..errors import EngineError, require
 from ..kernels.segments import Segments
 from ..kernels.token_scores import token_scores
 from ..kernels.vocabulary import scored_table
+from .batch_cost import BatchCost
 from .engine import Arrays, Batch
 from .session import SessionSettings, feed_names, open_session
 
@@ -40,7 +41,7 @@ class OnnxCudaEngine:
     """
 
     name = "onnx-cuda"
-    start_tokens = 4096  # a batch that does not fill the GPU takes as long as one that does, nearly
+    cost = BatchCost(4096)  # a batch that does not fill the GPU takes as long as one that does, nearly
 
     def __init__(self, artifact: Artifact, device: str = "cuda") -> None:
         self._device = torch.device(device)

@@ -27,6 +27,7 @@ from ..kernels.guarded import Found, Guarded, Inputs
 from ..kernels.segments import Segments
 from ..kernels.vocabulary import scored_table
 from ..kernels.weights import read_weights
+from .batch_cost import BatchCost
 from .engine import ALWAYS_SKIP, NEVER_SKIP, Arrays, Batch
 
 Ids: TypeAlias = NDArray[np.int64]
@@ -54,7 +55,7 @@ class TorchEngine:
     """
 
     name = "torch-cuda"
-    start_tokens = CHUNK  # a batch that does not fill the GPU takes as long as one that does, nearly
+    cost = BatchCost(CHUNK)  # a batch that does not fill the GPU takes as long as one that does, nearly
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ def open_engine(name: EngineName, artifact: Artifact, threads: int = 0, checkpoi
     if name == "onnx":
         found = stored(artifact)
         kept = (found.tuned.settings, found.optimized) if found else (None, None)
-        return OnnxEngine(artifact.model_path, threads, *kept)
+        return OnnxEngine(artifact.model_path, threads, *kept, packed=artifact.guard.graph.packed)
     if name == "onnx-cuda":
         _require(_CUDA_NEEDS)
         from .engine_onnx_cuda import OnnxCudaEngine

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from .batch_cost import BatchCost
 from .tokenization import Encoding
 
 
@@ -46,19 +47,19 @@ class BatchQueue(Generic[OwnerT]):
 
     The next batch is built around the most pressing entry. An entry presses more the earlier it arrived, and a text of
     n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones, and no
-    text waits for ever. Its neighbours by length join while that makes the batch cheaper per token of text,
-    ``(longest × count + start_tokens) / tokens``: padding is paid for, and so is starting the model once more.
+    text waits for ever. Its neighbours by length join while that makes the batch cheaper per token of text: padding is
+    paid for, and so is starting the model once more.
 
     Args:
         token_budget: most padded tokens in a batch, ``longest × count``; a longer text gets a batch of its own.
         max_wait: seconds that an entry may wait for others to fill its batch while the engine is idle.
-        start_tokens: what starting the model costs, in tokens.
+        cost: of a batch.
         patience: seconds per token.
     """
 
-    def __init__(self, token_budget: int, max_wait: float, start_tokens: int, patience: float = 0.001) -> None:
+    def __init__(self, token_budget: int, max_wait: float, cost: BatchCost, patience: float = 0.001) -> None:
         self.token_budget = token_budget
-        self.start_tokens = start_tokens
+        self.cost = cost
         self.max_wait = max_wait
         self.patience = patience
         self._entries: dict[tuple[str, float], Entry[OwnerT]] = {}
@@ -113,17 +114,16 @@ class BatchQueue(Generic[OwnerT]):
         line = [entry for entry in self._entries.values() if entry.gate == anchor.gate]
         line.sort(key=lambda entry: len(entry.encoding))
         first = last = line.index(anchor)
-        tokens = padded = len(anchor.encoding)
+        tokens = longest = len(anchor.encoding)
         while True:
             joins = []
             for place in {max(first - 1, 0), min(last + 1, len(line) - 1)} - {first, last}:
-                length = len(line[place].encoding)
-                wider = len(line[max(last, place)].encoding) * (last - first + 2)
-                if wider <= self.token_budget:
-                    joins.append((self._cost(wider, tokens + length), place, wider, length))
-            if not joins or min(joins)[0] > self._cost(padded, tokens):
+                length, widest = len(line[place].encoding), len(line[max(last, place)].encoding)
+                if widest * (last - first + 2) <= self.token_budget:
+                    joins.append((self._price(widest, last - first + 2, tokens + length), place, widest, length))
+            if not joins or min(joins)[0] > self._price(longest, last - first + 1, tokens):
                 break
-            _, place, padded, length = min(joins)
+            _, place, longest, length = min(joins)
             first, last, tokens = min(first, place), max(last, place), tokens + length
         batch = [anchor, *(entry for entry in line[first : last + 1] if entry is not anchor)]
         return batch, len(line[last].encoding) * (len(batch) + 1) > self.token_budget
@@ -131,6 +131,6 @@ class BatchQueue(Generic[OwnerT]):
     def _pressing(self, entry: Entry[OwnerT]) -> tuple[bool, float]:
         return not entry.urgent, entry.arrived + self.patience * len(entry.encoding)
 
-    def _cost(self, padded: int, tokens: int) -> float:
+    def _price(self, longest: int, count: int, tokens: int) -> float:
         """Of a batch, per token of text in it."""
-        return (padded + self.start_tokens) / tokens
+        return self.cost(longest, count, tokens) / tokens

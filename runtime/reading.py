@@ -71,7 +71,7 @@ class Reader:
         """
         encodings = self.tokenizer.encode(texts)
         readings: list[Reading | None] = [None] * len(texts)
-        for group in plan([len(e) for e in encodings], self.token_budget, self.engine.start_tokens):
+        for group in plan([len(e) for e in encodings], self.token_budget, self.engine.cost):
             members = [encodings[i] for i in group]
             arrays = self.engine.run(pad(members, self.tokenizer.pad_id), gate)
             for index, reading in zip(group, split([texts[i] for i in group], members, arrays), strict=True):

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from tokenward.artifact import Artifact, Calibration, GraphInfo, GuardFile, Preset, Reference
+from tokenward.runtime.batch_cost import BatchCost
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.gates import ClassTokenGate, fit
 from tokenward.runtime.guard import Guard, GuardOptions, tokenizer_of
@@ -58,7 +59,7 @@ class LexiconEngine:
     """
 
     name = "lexicon"
-    start_tokens = 20
+    cost = BatchCost(20)
 
     def __init__(self, tokenizer: FastTokenizer) -> None:
         self.calls = 0

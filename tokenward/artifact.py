@@ -34,6 +34,7 @@ class GraphInfo:
         gradient_layer: the gradient is taken at the input of this layer; 0 is the word embeddings.
         attention_layers: layers (from 0) whose attention is averaged.
         pooling: which positions the classifier reads.
+        packed: most is computed for real tokens alone, not for padding.
         max_tokens: longest sequence the model takes, special tokens included.
         inputs, outputs: names in the graph, in order.
     """
@@ -49,6 +50,7 @@ class GraphInfo:
     max_tokens: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    packed: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 
 from ...artifact import GraphInfo
 from ...errors import EngineError
+from ...runtime.batch_cost import BatchCost
 from ...runtime.engine import ALWAYS_SKIP, NEVER_SKIP, Arrays, Batch
 
 # What decisions read; the rest is only asked for when the gradient is wanted, since every output is a copy.
@@ -31,7 +32,7 @@ class GraphEngine:
     """
 
     name = "triton"
-    start_tokens = 4096  # the graph may be on a GPU, where a batch that does not fill it takes as long as one that does
+    cost = BatchCost(4096)  # it may be on a GPU, where a batch that does not fill it takes as long as one that does
 
     def __init__(self, model: str, graph: GraphInfo, max_rows: int) -> None:
         self._model = model

@@ -38,7 +38,7 @@ class TritonPythonModel:
         if graph_model is None:
             from ...runtime.engine_onnx import OnnxEngine
 
-            engine: Engine = OnnxEngine(artifact.model_path, options.threads)
+            engine: Engine = OnnxEngine(artifact.model_path, options.threads, packed=artifact.guard.graph.packed)
         else:
             engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
         self._rows = _RowCounter(engine)
@@ -106,7 +106,7 @@ class _RowCounter:
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
-        self.start_tokens = engine.start_tokens
+        self.cost = engine.cost
         self.count = 0
         self._engine = engine
 

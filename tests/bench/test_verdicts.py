@@ -15,6 +15,7 @@ import torch
 
 from tokenward.artifact import load_artifact
 from tokenward.bench.verdicts import compare_verdicts, open_anywhere
+from tokenward.runtime.batch_cost import BatchCost
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.engine_onnx import OnnxEngine
 
@@ -23,7 +24,7 @@ class Wrong:
     """Turns the class of the first text of every batch, and names another suspect in the second."""
 
     name = "wrong"
-    start_tokens = 4096  # all texts of the test make one batch
+    cost = BatchCost(4096)  # all texts of the test make one batch
 
     def __init__(self, path: Path) -> None:
         self._engine = OnnxEngine(path, threads=1)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.export.test_packing import whole_products
 from tokenward.export.assembly import guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.forward import FAMILIES
@@ -24,7 +25,7 @@ MODELS = (
 )
 POOLINGS = {"modernbert mean": "mean", "gpt2 last": "last"}
 FORMS = {
-    "full": ExportSettings("paper", narrowed=False, gated=False),
+    "full": ExportSettings("paper", narrowed=False, gated=False, packed=False),
     "narrowed": ExportSettings("paper", gated=False),
     "gated": ExportSettings("paper"),
     "late": ExportSettings("late"),
@@ -44,7 +45,8 @@ def test_parity_with_autograd(name, tiny, table, tmp_path: Path) -> None:
         layout = discover(graph.graph)
         assert layout.pooling == POOLINGS.get(name, "class")
         chosen = plan(settings, len(layout.attention))
-        guard_graph(graph, layout, chosen, table)
+        assert guard_graph(graph, layout, chosen, table) == (form != "full")
+        assert bool(whole_products(graph.graph)) == (form == "full"), "products with weights are for real tokens alone"
         if form == "narrowed":
             queries = [node.outputs[0].shape[-2] for node in graph.graph if node.op_type == "Softmax"]
             assert queries.count(1) == (layout.pooling == "class"), "the class token's row has a softmax of its own"

@@ -194,7 +194,8 @@ def test_the_padding_token_is_the_tokenizers_where_no_configuration_names_one(ti
     beside = {"pad_token": "word9", "model_max_length": 64}
     (folder / "tokenizer_config.json").write_text(json.dumps(beside))
     with pytest.raises(ExportError, match="padding a text with token 9 changes its logits"):
-        export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper"))
+        # Packed, the model finds a copy of the last real token where it takes padding for the last one.
+        export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper", packed=False))
     assert not (tmp_path / "out").exists()
     (folder / "tokenizer_config.json").write_text(json.dumps({**beside, "pad_token": {"content": "[PAD]"}}))
     out = export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper"))

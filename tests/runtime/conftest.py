@@ -26,7 +26,7 @@ class ControlledEngine:
 
     def __init__(self, inner: Engine) -> None:
         self.inner = inner
-        self.start_tokens = inner.start_tokens
+        self.cost = inner.cost
         self.batches: list[tuple[int, int]] = []
         self.errors: list[Exception] = []
         self.entered = Event()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenward.runtime.batches import START_TOKENS
+from tokenward.runtime.batch_cost import BatchCost
 from tokenward.runtime.queueing import BatchQueue, Entry
 from tokenward.runtime.tokenization import Encoding
 
@@ -38,9 +38,9 @@ entries = st.lists(
 )
 
 
-@given(entries, st.integers(1, 600))
-def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
-    queue = BatchQueue(budget, 0.0, START_TOKENS)
+@given(entries, st.integers(1, 600), st.builds(BatchCost, packed=st.booleans()))
+def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget, cost):
+    queue = BatchQueue(budget, 0.0, cost)
     queue.put(given_entries)
     batches = drain(queue)
     assert sorted(id(e) for batch in batches for e in batch) == sorted(map(id, given_entries))
@@ -48,13 +48,13 @@ def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget):
         lengths = [len(e.encoding) for e in batch]
         assert len(batch) == 1 or max(lengths) * len(batch) <= budget
         assert len({e.gate for e in batch}) == 1
-        cost = (max(lengths) * len(batch) + START_TOKENS) / sum(lengths)
-        assert cost <= 1 + START_TOKENS / lengths[0] + 1e-9  # never dearer than the most pressing entry alone
+        alone = cost(lengths[0], 1, lengths[0]) / lengths[0]
+        assert cost(max(lengths), len(batch), sum(lengths)) / sum(lengths) <= alone + 1e-9, "no dearer than the first"
 
 
 @given(entries, st.integers(1, 600))
 def test_urgent_entries_never_wait_for_others(given_entries, budget):
-    queue = BatchQueue(budget, 0.0, START_TOKENS)
+    queue = BatchQueue(budget, 0.0, BatchCost())
     queue.put(given_entries)
     for batch in drain(queue):
         rest = [e for e in given_entries if e not in batch and e.urgent]
@@ -64,19 +64,25 @@ def test_urgent_entries_never_wait_for_others(given_entries, budget):
 
 def test_a_short_text_passes_a_long_one_but_not_for_ever():
     long, soon, late = entry(200, arrived=0.0), entry(10, arrived=0.15), entry(10, arrived=0.25)
-    queue = BatchQueue(10, 0.0, START_TOKENS, patience=0.001)
+    queue = BatchQueue(10, 0.0, BatchCost(), patience=0.001)
     queue.put([long, soon, late])
     assert [batch[0] for batch in drain(queue)] == [soon, long, late]
 
 
 def test_like_lengths_share_a_batch_and_unlike_ones_do_not():
-    queue = BatchQueue(1024, 0.0, START_TOKENS)
+    queue = BatchQueue(1024, 0.0, BatchCost())
     queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 180, 22, 24, 175, 21]))
     assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[20, 21, 22, 24], [175, 180]]
 
 
+def test_in_a_packed_graph_unlike_lengths_share_a_batch_but_not_what_is_much_longer():
+    queue = BatchQueue(4096, 0.0, BatchCost(packed=True))
+    queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 45, 400, 8, 30]))
+    assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[8, 20, 30, 45], [400]]
+
+
 def test_equal_texts_become_one_entry():
-    queue = BatchQueue(100, 0.0, START_TOKENS)
+    queue = BatchQueue(100, 0.0, BatchCost())
     one, other, third = entry(5, text="cf"), entry(5, text="cf", urgent=True), entry(5, text="cf", gate=1.0)
     owners = one.owners + other.owners
     queue.put([one, other, third])
@@ -87,7 +93,7 @@ def test_equal_texts_become_one_entry():
 
 
 def test_entries_that_nobody_waits_for_are_dropped():
-    queue = BatchQueue(100, 0.0, START_TOKENS)
+    queue = BatchQueue(100, 0.0, BatchCost())
     one, two = entry(5, text="one"), entry(5, text="two")
     two.owners.append(Caller())
     queue.put([one, two])
@@ -110,6 +116,6 @@ def test_entries_that_nobody_waits_for_are_dropped():
     ],
 )
 def test_a_batch_is_due_when_it_is_full_or_its_first_entry_has_waited(waiting, due):
-    queue = BatchQueue(100, 0.5, START_TOKENS)
+    queue = BatchQueue(100, 0.5, BatchCost())
     queue.put(waiting)
     assert queue.due() == due

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from ..errors import InputError
+from ..export.presets import Precision
 
 _PRECISIONS = ["fp32", "int8"]
 _SHAPES = ["8x32", "32x64"]
@@ -59,6 +60,7 @@ def graph(
     sizes = [_size(text) for text in shape]
     for wrong in set(precision) - set(_PRECISIONS):
         raise InputError(f"--precision is '{wrong}', expected {' or '.join(_PRECISIONS)}")
+    precisions = cast("list[Precision]", list(dict.fromkeys(precision)))
     chosen = list(islice((text for text in iter_texts(texts) if text), limit)) if texts else []
     if json:
         reserve(json, "graph")
@@ -71,7 +73,7 @@ def graph(
             subject = of_artifact(load_artifact(source), checkpoint, Path(folder))
         else:
             checkpoint = source
-            subject = of_checkpoint(source, Path(folder), list(dict.fromkeys(precision)))
+            subject = of_checkpoint(source, Path(folder), precisions)
         workloads = [shaped(*size, subject.vocabulary) for size in sizes]
         workloads += [real(chosen, subject)] if chosen else []
         with progress_bar() as bar:

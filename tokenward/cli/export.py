@@ -61,6 +61,12 @@ def export(
             "--narrowed/--full", help="Compute the last layer for the class token alone.", rich_help_panel=_BY_HAND
         ),
     ] = True,
+    packed: Annotated[
+        bool,
+        typer.Option(
+            "--packed/--padded", help="Spend as little as can be on padding; fp16 does not.", rich_help_panel=_BY_HAND
+        ),
+    ] = True,
     gradient_layer: Annotated[
         int | None,
         typer.Option(help="Gradient at this layer's input; 0: word embeddings.", rich_help_panel=_BY_HAND),
@@ -97,6 +103,7 @@ def export(
         attention_layers=_layers(attention_layers),
         narrowed=narrowed,
         gated=gated,
+        packed=packed,
         precision=precision,
         minimum_agreement=min_agreement,
         token_type_ids=token_type_ids,
