@@ -70,13 +70,13 @@ def test_a_short_text_passes_a_long_one_but_not_for_ever():
 
 
 def test_like_lengths_share_a_batch_and_unlike_ones_do_not():
-    queue = BatchQueue(1024, 0.0, BatchCost())
+    queue = BatchQueue(1024, 0.0, BatchCost(start=16))
     queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 180, 22, 24, 175, 21]))
     assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[20, 21, 22, 24], [175, 180]]
 
 
 def test_in_a_packed_graph_unlike_lengths_share_a_batch_but_not_what_is_much_longer():
-    queue = BatchQueue(4096, 0.0, BatchCost(packed=True))
+    queue = BatchQueue(4096, 0.0, BatchCost(start=16, packed=True))
     queue.put(entry(length, arrived=number / 1000) for number, length in enumerate([20, 45, 400, 8, 30]))
     assert [sorted(len(e.encoding) for e in batch) for batch in drain(queue)] == [[8, 20, 30, 45], [400]]
 
