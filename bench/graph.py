@@ -24,6 +24,7 @@ NARROWED = "the same, narrowed"
 PERCENTILE = 95.0  # of the texts' own scores: the threshold of the gated passes
 _TOKENS = 2048  # padded tokens in one timed run: a small batch is run several times in it
 _TOKEN_BUDGET = 1024  # padded tokens in a micro-batch of texts, as served
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ def real(texts: Sequence[str], subject: Subject) -> Workload:
     groups = plan([len(encoding) for encoding in encodings], _TOKEN_BUDGET)
     batches = tuple(pad([encodings[i] for i in group], subject.tokenizer.pad_id) for group in groups)
     return Workload(f"{len(texts)} texts", batches, real=True)
+
+
+def arriving(texts: Sequence[str], subject: Subject) -> Workload:
+    """Texts as they come, eight at a time, short ones padded to long ones."""
+    encodings = subject.tokenizer.encode(texts)
+    groups = (encodings[i : i + _AT_ONCE] for i in range(0, len(texts), _AT_ONCE))
+    batches = tuple(pad(group, subject.tokenizer.pad_id) for group in groups)
+    return Workload(f"{len(texts)} texts, {_AT_ONCE} as they come", batches, real=True)
 
 
 def measure_graphs(

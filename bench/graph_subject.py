@@ -71,6 +71,10 @@ def of_checkpoint(checkpoint: Path, folder: Path, precisions: Sequence[Precision
             path = folder / f"{preset}-{precision}.onnx"
             write_graph(traced, preset, precision, table, path)
             variants += _ways(f"{preset} {precision}", preset, path)
+    for precision in precisions:
+        path = folder / f"padded-{precision}.onnx"
+        write_graph(traced, "tokenward", precision, table, path, packed=False)
+        variants.append(Variant(f"tokenward {precision}, padded", path, ALWAYS_SKIP))
     plain, narrowed = _yardsticks(traced, folder)
     return Subject(plain, narrowed, tuple(variants), _tokenizer(source, folder), source.vocabulary)
 
@@ -86,13 +90,22 @@ def of_artifact(artifact: Artifact, checkpoint: Path, folder: Path) -> Subject:
     )
 
 
-def write_graph(traced: ir.Model, preset: Preset, precision: Precision, table: NDArray[np.bool_], path: Path) -> None:
+def write_graph(
+    traced: ir.Model,
+    preset: Preset,
+    precision: Precision,
+    table: NDArray[np.bool_],
+    path: Path,
+    *,
+    packed: bool = True,
+) -> None:
     """Build a preset's graph from a trace, which stays as it is, without the checks of an export."""
     model = traced.clone()
     layout = discover(model.graph)
     if precision == "fp16":
         layout = to_half(model, layout)
-    guard_graph(model, layout, plan(ExportSettings(preset, precision=precision), len(layout.attention)), table)
+    settings = ExportSettings(preset, precision=precision, packed=packed)
+    guard_graph(model, layout, plan(settings, len(layout.attention)), table)
     if precision == "fp16":
         sum_in_single(model)
     if precision == "int8":

@@ -30,6 +30,7 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         f"| attention read from layers | {', '.join(map(str, graph.attention_layers))} |",
         f"| pooling, longest input | {graph.pooling}, {graph.max_tokens} tokens |",
         f"| precision, opset | {graph.precision}, {graph.opset} |",
+        f"| padding | {'hardly computed' if graph.packed else 'computed like text'} |",
         f"| checkpoint | {_cell(guard.checkpoint)} (sha256 {guard.checkpoint_sha256[:16]}…) |",
         "",
         "## Parity with the source model",

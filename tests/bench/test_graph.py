@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 import onnx_ir as ir
 
 from tokenward.artifact import load_artifact
-from tokenward.bench.graph import NARROWED, PLAIN, measure_graphs, real, shaped
+from tokenward.bench.graph import NARROWED, PLAIN, arriving, measure_graphs, real, shaped
 from tokenward.bench.graph_subject import Subject, of_artifact, of_checkpoint
 from tokenward.runtime.engine import ALWAYS_SKIP, NEVER_SKIP
 
@@ -31,7 +31,8 @@ def test_every_preset_is_there_in_every_precision(subject: Subject) -> None:
         assert gates[f"paper {precision}, gated"] is None
         assert gates[f"late {precision}, every row"] == NEVER_SKIP
         assert gates[f"tokenward {precision}, forward"] == ALWAYS_SKIP
-    assert len(gates) == 8
+        assert gates[f"tokenward {precision}, padded"] == ALWAYS_SKIP
+    assert len(gates) == 10
     for variant in subject.variants:
         ops = {node.op_type for node in ir.load(variant.path).graph.all_nodes()}
         assert ("MatMulInteger" in ops) == ("int8" in variant.name)
@@ -49,7 +50,7 @@ def test_a_gate_is_timed_on_texts_alone(subject: Subject, clean_texts: list[str]
     work = [shaped(3, 7, subject.vocabulary), real(clean_texts[:40], subject)]
     rows = measure_graphs(subject, work, rounds=1)
     by_name = {(row.workload, row.name): row for row in rows}
-    assert len(rows) == (2 + 6) + (2 + 8)
+    assert len(rows) == (2 + 8) + (2 + 10)
     assert ("3 × 7", "paper fp32, gated") not in by_name
     gated = by_name["40 texts", "paper fp32, gated"]
     assert gated.skipped is not None
@@ -72,6 +73,24 @@ def test_batches_of_a_shape_have_it_and_fill_a_run(subject: Subject) -> None:
     assert len(work.batches) == 8
     assert len(shaped(64, 64, 30).batches) == 1
     assert all(np.all(batch.attention_mask == 1) for batch in work.batches)
+
+
+def test_texts_as_they_come_are_padded_and_a_packed_graph_has_fewer_rows(
+    subject: Subject, clean_texts: list[str]
+) -> None:
+    work = arriving([clean_texts[0], " ".join(clean_texts[:3]), *clean_texts[1:10]], subject)
+    assert [len(batch.input_ids) for batch in work.batches] == [8, 3]
+    assert any((batch.attention_mask == 0).any() for batch in work.batches)
+    paths = {variant.name: variant.path for variant in subject.variants}
+    packed, padded = (
+        sum(
+            "tokens" in str(value.shape)
+            for node in ir.load(paths[f"tokenward fp32, {way}"]).graph
+            for value in node.outputs
+        )
+        for way in ("forward", "padded")
+    )
+    assert packed > 0 == padded
 
 
 def test_nothing_to_run(subject: Subject) -> None:

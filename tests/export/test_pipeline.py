@@ -47,6 +47,7 @@ def test_the_artifact_says_what_it_is(artifact: Path, tiny) -> None:
     assert guard.graph.preset == "tokenward"
     assert (guard.graph.gradient_layer, guard.graph.attention_layers, guard.graph.pooling) == (1, (1,), "class")
     assert (guard.graph.narrowed, guard.graph.gated, guard.graph.precision) == (True, True, "fp32")
+    assert guard.graph.packed
     assert (guard.graph.max_tokens, guard.graph.opset) == (32, 20)
     assert guard.graph.inputs == ("input_ids", "attention_mask", "gate")
     session = serving_session(loaded.model_path)
@@ -114,7 +115,9 @@ def test_lower_precision_is_compared_with_fp32(files: tuple[Path, Path], tmp_pat
     assert guard.agreement["texts"] == 40
     assert guard.agreement["labels"] > 0.7
     assert 0 < max(guard.parity.values()) <= 5e-3, "parity is that of the fp32 graph it was made from"
+    assert guard.graph.packed
     half = export_onnx(*files, tmp_path / "fp16", ExportSettings("late", precision="fp16"))
+    assert not load_artifact(half).guard.graph.packed
     assert load_artifact(half).guard.agreement["labels"] == 1
     assert not any(path.is_dir() for path in half.iterdir())
 

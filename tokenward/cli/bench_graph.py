@@ -51,7 +51,7 @@ def graph(
     from .console import notes, progress_bar, results
 
     require("torch", "export")
-    from ..bench.graph import measure_graphs, real, shaped
+    from ..bench.graph import arriving, measure_graphs, real, shaped
     from ..bench.graph_subject import of_artifact, of_checkpoint
     from ..bench.record import make_record, reserve, write_record
     from ..checksums import weights_sha256
@@ -75,7 +75,7 @@ def graph(
             checkpoint = source
             subject = of_checkpoint(source, Path(folder), precisions)
         workloads = [shaped(*size, subject.vocabulary) for size in sizes]
-        workloads += [real(chosen, subject)] if chosen else []
+        workloads += [real(chosen, subject), arriving(chosen, subject)] if chosen else []
         with progress_bar() as bar:
             task = bar.add_task("rounds", total=None)
             rows = measure_graphs(

@@ -82,11 +82,12 @@ def test_precision_and_agreement_are_reported(run, files, tmp_path: Path) -> Non
 def test_layers_by_hand_make_it_custom(run, files, tmp_path: Path) -> None:
     model, tokenizer = files
     outcome = run(
-        "export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out", "--attention-layers", "0", "--full"
+        *("export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out"),
+        *("--attention-layers", "0", "--full", "--padded"),
     )
     assert outcome.code == 0, outcome.err
     graph = load_artifact(tmp_path / "out").guard.graph
-    assert (graph.preset, graph.attention_layers, graph.narrowed) == ("custom", (0,), False)
+    assert (graph.preset, graph.attention_layers, graph.narrowed, graph.packed) == ("custom", (0,), False, False)
 
 
 @pytest.mark.parametrize(
