@@ -130,9 +130,9 @@ def test_the_engine_opens_what_was_tuned_and_gives_the_same_numbers(
     opened: list[tuple[object, ...]] = []
 
     class Watched(OnnxEngine):
-        def __init__(self, *arguments: object) -> None:
+        def __init__(self, *arguments: object, packed: bool) -> None:
             opened.append(arguments)
-            super().__init__(*arguments)
+            super().__init__(*arguments, packed=packed)
 
     monkeypatch.setattr(engines, "OnnxEngine", Watched)
     got = engines.open_engine("onnx", artifact, threads=2).run(a_batch(), NEVER_SKIP)
