@@ -158,7 +158,8 @@ class Systems:
 
     def _engine(self, name: str) -> CountingEngine:
         if name not in self._engines:
-            engine = OnnxEngine(self._artifacts[name].model_path, self._setup.threads)
+            artifact = self._artifacts[name]
+            engine = OnnxEngine(artifact.model_path, self._setup.threads, packed=artifact.guard.graph.packed)
             self._engines[name] = CountingEngine(engine)
         return self._engines[name]
 

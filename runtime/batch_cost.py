@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 # What starting the model costs, in tokens. MiniLM: 4 to 9 with one thread, 13 with two, and what Python does for a
 # batch; a server with two batches at a time answers 2 to 5 % more texts with 4 to 8 than with 16.
 START_TOKENS = 8
@@ -32,8 +29,11 @@ class BatchCost:
 
     def __call__(self, longest: int, count: int, tokens: int) -> float:
         """Cost of ``count`` texts of ``tokens`` tokens in all, padded to the ``longest`` of them."""
-        return float(self.padded(np.array(longest))) * count + self.packed * tokens + self.start
+        return float(self.padded(longest)) * count + self.packed * tokens + self.start
 
-    def padded(self, longest: NDArray[np.int64]) -> NDArray[Any]:
-        """What each text costs by the length that it is padded to, its own tokens left out if the graph is packed."""
-        return longest * np.minimum(_MOVED + _ATTENDED * longest, 1.0) if self.packed else longest
+    def padded(self, longest: Any) -> Any:
+        """What a text costs by the length that it is padded to, its own tokens left out if the graph is packed.
+
+        A number for a number, which the queue asks for often; an array for an array.
+        """
+        return longest * (_MOVED + _ATTENDED * longest) if self.packed else longest
