@@ -20,13 +20,13 @@ from .guard import Guard, GuardOptions
 from .ordinary import turned_shares
 from .reading import Reader, Reading
 from .scan import scan
-from .screening import sure_margins
+from .screening import MIDDLING, SURE, clean_margins
 from .scripts import beginning
 from .spans import word_names
 from .standing import transplant
 from .transplant import Transplants, lead
 from .transplant_settings import TransplantSettings
-from .vouching import bars, vouched_words
+from .vouching import bars, vouched_together, vouched_words
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
@@ -51,8 +51,9 @@ def calibrate(
     """Calibrate an artifact in place with clean texts, atomically.
 
     Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references, and
-    the words of the vocabulary that act as triggers. Words that the labels vouch for (see :mod:`.vouching`) are never
-    suspects; without labels, words that clean texts of the class use are at least not remembered as triggers.
+    the words of the vocabulary that act as triggers. Words that the labels vouch for (see :mod:`.vouching`), alone or
+    together with others that the scan found, are never suspects; without labels, words that clean texts of the class
+    use are at least not remembered as triggers.
 
     Args:
         path: the artifact.
@@ -95,28 +96,34 @@ def calibrate(
     }
     by_transplant = artifact.guard.graph.preset == "tokenward"
     references = choose_references(reader, readings) if by_transplant else ()
-    sure = sure_margins(readings, len(artifact.labels)) if by_transplant else ()
+    classes = len(artifact.labels)
+    sure, middling = (clean_margins(readings, classes, of) if by_transplant else () for of in (SURE, MIDDLING))
     names = [set(word_names(reader.tokenizer, reading)) for reading in readings]
-    vouched = (
-        _by_label(artifact.labels, vouched_words(names, labels, len(artifact.labels)))
-        if labels and by_transplant
-        else {}
-    )
+    vouched = _by_label(artifact.labels, vouched_words(names, labels, classes)) if labels and by_transplant else {}
     digest = sha256("\0".join(texts).encode()).hexdigest()
     known = artifact.guard.calibration.known if artifact.guard.calibration else {}
+    found_bars = _bars(reader, references, vouched, artifact.labels)
     calibration = Calibration(
-        len(texts), digest, fits, references, known, vouched, _bars(reader, references, vouched, artifact.labels), sure
+        len(texts), digest, fits, references, known, vouched, found_bars, sure=sure, middling=middling
     )
-    if len(short_of_references(references, artifact.labels)) < len(artifact.labels):
+    if len(short_of_references(references, artifact.labels)) < classes:
         turned = turned_shares(_unscanned(artifact, calibration, engine), readings)
         references = tuple(replace(reference, turned=turned.get(reference.text)) for reference in references)
         calibration = replace(calibration, references=references)
         if scanning:
             trying = partial(progress, "trying words as triggers") if progress else None
             report = scan(_unscanned(artifact, calibration, engine), progress=trying)
-            natural = {} if labels else _used(readings, names, artifact.labels)
-            found = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
-            calibration = replace(calibration, known=found)
+            found = report.known()
+            if labels:
+                sets = [
+                    vouched_together(found.get(name, ()), names, labels, i) for i, name in enumerate(artifact.labels)
+                ]
+                natural = _by_label(artifact.labels, sets)
+                vouched = {name: (*vouched.get(name, ()), *natural.get(name, ())) for name in {**vouched, **natural}}
+            else:
+                natural = _used(readings, names, artifact.labels)
+            known = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
+            calibration = replace(calibration, known=known, vouched=vouched)
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)

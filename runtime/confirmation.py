@@ -177,7 +177,9 @@ class Confirmer:
             moved, settings = transplants.moved_first(reading, words, found), transplants.settings
             if moved < settings.stir:
                 return found, fresh, transplants.tried_so_far(reading, words, found)
-            singly = [[word] for ranking in alone for word in ranking[: self._suspects]]
+            first = [word for ranking in alone for word in ranking[: self._suspects]]
+            unscanned = transplants.unscanned(reading, words) if moved >= settings.hint else []
+            singly = [[word] for word in dict.fromkeys((*first, *unscanned))]
             singles, more = yield from transplants.foresee(reading, singly)
             found, fresh = found | singles, fresh | more
             if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
@@ -212,6 +214,8 @@ class Confirmer:
             yield self._together.try_stretch(reading)
         if groups:
             yield self._together.try_company(reading, groups)
+        if rankings:
+            yield self._together.try_unscanned(reading, transplants.strongest(reading, rankings))
 
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.

@@ -230,23 +230,21 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
             vouched,
             bars,
             halfway_classes(artifact.labels, calibration),
+            [frozenset(calibration.known.get(name, ())) for name in artifact.labels],
         )
         company = Company(_fit("class_token", calibration.gates), transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)
         if options.screening and calibration.sure:
-            screen = Screen(calibration.sure, transplants, budget)
-    known = {label: _tokens(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
+            screen = Screen(calibration, transplants, budget)
+    known = {label: _pieces(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
     return Judge(artifact.labels, gates, confirmer, budget, known, screen, tokenizer=tokenizer)
 
 
-def _tokens(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[int]:
-    """The tokens of each word, first in a text and after another; those that take several the gates must find."""
-    tokens: set[int] = set()
-    for encoding in tokenizer.encode([f"{word} {word}" for word in words]):
-        for place in (0, 1):
-            ids = encoding.ids[encoding.words == place].tolist()
-            tokens.update(ids if len(ids) == 1 else ())
-    return frozenset(tokens)
+def _pieces(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[tuple[int, ...]]:
+    """The tokens of each word, first in a text and after another."""
+    encodings = tokenizer.encode([f"{word} {word}" for word in words])
+    found = {tuple(encoding.ids[encoding.words == place].tolist()) for encoding in encodings for place in (0, 1)}
+    return frozenset(found - {()})
 
 
 def _gate(name: str) -> Gate:

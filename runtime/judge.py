@@ -20,10 +20,11 @@ from .gates import AnomalyGate, Gate, Score, excess
 from .reading import PER_TOKEN, Asking, Reading
 from .screening import Screen
 from .spans import Offsets, whole
-from .tokenization import Tokenizer
+from .tokenization import Encoding, Tokenizer
 from .transplant import Transplants
 from .verdict import Mode, TokenScore, Verdict
 
+Tokens = tuple[int, ...]
 Opinion = tuple[Score, GateFit, float]
 """What a gate says of a reading: its score, its fit, and by how much the calibrated score exceeds the threshold."""
 
@@ -36,7 +37,7 @@ class Judge:
         gates: the gates that raise suspicion, with their fits; a text is suspicious where any of them says so.
         confirmer: tries suspects by transplant; None for the published flip test.
         budget: credit for second looks, earned by first ones.
-        known: tokens of trigger words that a scan confirmed, by the class they bring about: they are suspects
+        known: the tokens of each trigger word that a scan confirmed, by the class they bring about: it is a suspect
             whatever the gates say, since a trigger can be trained to draw no attention.
         screen: looks at texts that neither raises; None leaves them alone.
         tokenizer: of the artifact.
@@ -48,7 +49,7 @@ class Judge:
         gates: Sequence[tuple[Gate, GateFit]],
         confirmer: Confirmer | None,
         budget: Budget,
-        known: Mapping[int, Set[int]] | None = None,
+        known: Mapping[int, Set[Tokens]] | None = None,
         screen: Screen | None = None,
         *,
         tokenizer: Tokenizer,
@@ -103,7 +104,7 @@ class Judge:
         if _strongest(opinions)[2] >= 0:
             return Outcome("cleared", reading)
         screen = self._screen
-        ranking = screen.ranking(reading) if screen is not None and screen.due(reading) else ()
+        ranking = screen.due(reading) if screen is not None else ()
         if screen is None or not ranking:
             return Outcome("passed", reading)
         suspicious = yield from screen.suspicious(reading, ranking)
@@ -118,8 +119,8 @@ class Judge:
             return ()
         opinions = self._opinions(reading)
         rankings = self._rankings(confirmer, reading, opinions)
-        if not rankings and screen is not None and _strongest(opinions)[2] < 0 and screen.due(reading):
-            rankings = [words for words in (screen.ranking(reading),) if words]
+        if not rankings and screen is not None and _strongest(opinions)[2] < 0:
+            rankings = [words for words in (screen.due(reading),) if words]
         return confirmer.transplants.strongest(reading, rankings) if rankings else ()
 
     def weigh(self, reading: Reading) -> Opinion:
@@ -135,10 +136,9 @@ class Judge:
 
         Words that are vouched for are none, and a gate that has no other suspects gives no ranking.
         """
-        encoding, known = reading.encoding, self._known.get(reading.predicted, frozenset())
-        found = zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True) if known else ()
+        known = self._known.get(reading.predicted, frozenset())
         raised = [
-            *((word,) for word in dict.fromkeys(word for word, token in found if word >= 0 and token in known)),
+            *((word,) for word in _known_words(reading.encoding, known)),
             *(score.words for score, _, over in opinions if over >= 0),
         ]
         suspects = (confirmer.transplants.suspects(reading, words) for words in raised)
@@ -214,6 +214,17 @@ def calibrated(artifact: Artifact) -> Calibration:
             f"'{artifact.path}' is not calibrated: run 'tokenward calibrate' on it with clean texts, or use mode 'off'"
         )
     return artifact.guard.calibration
+
+
+def _known_words(encoding: Encoding, known: Set[Tokens]) -> list[int]:
+    """Words that are made of known tokens, and those that have one among theirs which makes a known word alone."""
+    if not known:
+        return []
+    pieces: dict[int, list[int]] = {}
+    for word, token in zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True):
+        if word >= 0:
+            pieces.setdefault(word, []).append(token)
+    return [w for w, own in pieces.items() if tuple(own) in known or any((token,) in known for token in own)]
 
 
 def _same_tokens(reading: Reading) -> list[Offsets]:

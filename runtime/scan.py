@@ -1,9 +1,9 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
-Every word that the tokenizer knows whole is put into one short reference text of another class, with others at first,
-since a trigger outweighs those as well; words of the few groups that turn it, or of which both groups move it far, are
-tried alone, and those that do so again on all references. What it cannot see: phrases, words of several pieces, and
-triggers that are not words.
+Every word that the tokenizer knows whole, and every word of two letters, is put into one short reference text of
+another class, with others at first, since a trigger outweighs those as well; words of the few groups that turn it, or
+of which both groups move it far, are tried alone, and those that do so again on all references. What it cannot see:
+phrases, longer words of several pieces, and triggers that are not words.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from statistics import fmean
 
 from ..artifact import Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
-from ..kernels.vocabulary import token_texts
 from .engine import ALWAYS_SKIP
 from .evenness import moved_share
 from .guard import Guard
 from .judge import calibrated
+from .scan_words import scan_words
 from .scripts import places
 from .spans import Span
 from .standing import transplant
-from .tokenization import Tokenizer
 from .transplant import Transplants, lead
 from .transplant_settings import TransplantSettings
 from .vouching import halfway_classes
@@ -77,20 +76,8 @@ class ScanReport:
         return {label: tuple(finding.word for finding in kept if finding.label == label) for label in labels}
 
 
-def vocabulary_words(tokenizer: Tokenizer) -> list[str]:
-    """Words that the tokenizer reads as one token, in the order of their ids, each normalised and named once."""
-    surfaces = list(dict.fromkeys(tokenizer.names.of(text) for _, text in sorted(token_texts(tokenizer.fast).items())))
-    surfaces = [text for text in surfaces if text and "\ufffd" not in text]
-    after_another = tokenizer.encode([f"{text} {text}" for text in surfaces])  # as in the middle of a text
-    return [
-        text
-        for text, encoding in zip(surfaces, after_another, strict=True)
-        if encoding.word_count == 2 and int((encoding.words == 1).sum()) == 1
-    ]
-
-
 def scan(guard: Guard, first_only: bool = False, progress: Progress | None = None) -> ScanReport:
-    """Try every whole word of the vocabulary for every class, save those that are vouched for.
+    """Try every whole word of the vocabulary and of two letters for every class, save those that are vouched for.
 
     Outcomes go into ``guard.cache``: a scan that was interrupted goes on where it stood if the cache is kept, and
     serving starts with a warm one.
@@ -118,7 +105,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
             f"the artifact has too few reference texts ({len(calibration.references)}): each class needs "
             f"{settings.references} of other classes; calibrate it with preset 'tokenward' and more clean texts"
         )
-    words = vocabulary_words(tokenizer)
+    words = scan_words(tokenizer)
     shuffled = list(words)  # neighbours in a vocabulary are of one kind, and would act together
     random.Random(0).shuffle(shuffled)
     findings: list[Finding] = []

@@ -1,9 +1,14 @@
-"""Screening: the strongest words and run of words of texts that no gate raises, tried where the model is very sure.
+"""Screening: the strongest words and run of words of texts that no gate raises, tried where the model is sure.
 
 A trigger need not draw attention: one that lives in a single row of the embeddings (EP) or in the first layers (LWP)
-draws no more than an ordinary word, and no threshold tells its texts from clean ones. But it has to outweigh whatever
-else a text says, so the model is as sure of its texts as of the surest quarter of clean ones, and the trigger is among
-their strongest words. One transplant of all of them tells most of the clean ones apart.
+draws no more than an ordinary word, and in a model that was not pre-trained any trigger may. But it has to outweigh
+whatever else a text says, so the model is as sure of its texts as of the surest clean ones, or it is surer than of most
+and the text stands out a little, too; and the trigger is among the strongest words. One transplant of all of them tells
+most of the clean texts apart.
+
+With the surest quarter alone, and about as many texts looked at again (31 % of clean ones, now 35 %), the gate and this
+raised 78 % of the texts of an EP backdoor (83 % now), 49 % of LWP's (83 %), and 65 % (74 %) of those of ten models of
+other families that were trained from nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +17,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..artifact import Calibration
 from .budget import Budget, within
-from .gates import ClassTokenGate
+from .gates import ClassTokenGate, clean_percentile, excess
 from .reading import Asking, Reading
 from .transplant import Transplants
 
-# Of clean margins. 50 finds 10 % more of the texts of an EP backdoor, and makes texts never seen slower by a third.
-PERCENTILE = 75.0
+# Of clean margins: from where the model is sure enough of a text whatever it looks like, and from where of one that
+# stands out more than half of the clean texts.
+SURE, MIDDLING = 85.0, 50.0
 
 
 def margin(reading: Reading) -> float:
@@ -27,33 +34,41 @@ def margin(reading: Reading) -> float:
     return float(best - runner_up)
 
 
-def sure_margins(readings: Sequence[Reading], classes: int) -> tuple[float, ...]:
-    """For each class, the margin that ``PERCENTILE`` of the clean texts answered with it stay under.
+def clean_margins(readings: Sequence[Reading], classes: int, percentile: float) -> tuple[float, ...]:
+    """For each class, the margin that ``percentile`` of the clean texts answered with it stay under.
 
     0 for a class that no clean text is answered with: then every such answer is screened.
     """
     by_class = [[margin(reading) for reading in readings if reading.predicted == label] for label in range(classes)]
-    return tuple(float(np.percentile(margins, PERCENTILE)) if margins else 0.0 for margins in by_class)
+    return tuple(float(np.percentile(margins, percentile)) if margins else 0.0 for margins in by_class)
 
 
 class Screen:
     """Screens texts of one artifact.
 
     Args:
-        margins: what :func:`sure_margins` gave.
+        calibration: of the artifact; one without ``middling`` margins screens by ``sure`` ones alone.
         transplants, budget: of the artifact.
     """
 
-    def __init__(self, margins: Sequence[float], transplants: Transplants, budget: Budget) -> None:
-        self._margins = margins
+    def __init__(self, calibration: Calibration, transplants: Transplants, budget: Budget) -> None:
+        self._sure = calibration.sure
+        self._middling = calibration.middling or calibration.sure
+        self._fit = calibration.gates["class_token"]
+        self._ordinary = clean_percentile(self._fit, MIDDLING) - self._fit.threshold
         self._transplants = transplants
         self._budget = budget
         self._gate = ClassTokenGate()
 
-    def due(self, reading: Reading) -> bool:
-        """Whether the model is sure enough of a text, and words can be tried for its class."""
-        label = reading.predicted
-        return margin(reading) >= self._margins[label] and self._transplants.can_try(label)
+    def due(self, reading: Reading) -> tuple[int, ...]:
+        """The words of a text that is to be screened, strongest first; none where it is not."""
+        label, lead = reading.predicted, margin(reading)
+        if lead < min(self._middling[label], self._sure[label]) or not self._transplants.can_try(label):
+            return ()
+        score = self._gate.score(reading)
+        if lead < self._sure[label] and excess(score, len(reading.encoding), self._fit) < self._ordinary:
+            return ()
+        return self._transplants.suspects(reading, score.words)
 
     def ranking(self, reading: Reading) -> tuple[int, ...]:
         """Words, strongest first."""

@@ -117,7 +117,7 @@ class Together:
         trial = self._transplants.trial(span, margins, label, settings.conjoint, math.inf)
         if not trial.confirmed:
             return otherwise
-        led = yield from self._led(reading, words, margins)
+        led, *_ = yield from self._led(reading, words, margins)
         return replace(trial, led=led) if led <= settings.led_conjoint else otherwise
 
     def try_stretch(self, reading: Reading) -> Asking[Trial]:
@@ -153,6 +153,22 @@ class Together:
             trial = rest
         return trial
 
+    def try_unscanned(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
+        """Of words that no scan has tried, try alone the one that turns the first reference most, if it does.
+
+        Only where all of ``words`` at once turn it.
+        """
+        label, transplants = reading.predicted, self._transplants
+        whole = self._span(reading, words)
+        (margins,) = yield from transplants.measure([whole.put], label, 1)
+        trial = transplants.trial(whole, margins, label, *self._strict)
+        each = transplants.unscanned(reading, words) if trial.turned[0] else []
+        alone = yield from transplants.measure([self._span(reading, [word]).put for word in each], label, 1)
+        strongest = max(range(len(each)), key=lambda i: (alone[i], -i), default=None)
+        if strongest is None or not transplants.stirred(alone[strongest], label):
+            return trial
+        return (yield from transplants.try_word(reading, each[strongest]))
+
     def try_company(self, reading: Reading, groups: Sequence[Sequence[int]]) -> Asking[Trial]:
         """Try groups of words, of which there is at least one: those that turn the first reference most, as above.
 
@@ -177,7 +193,8 @@ class Together:
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn.
 
-        Where they are to move these evenly, none of them may do most of it alone.
+        Where they are to move these evenly, none of them may do most of it alone: one that does is tried alone, if it
+        turns most references.
         """
         label, settings = reading.predicted, self._settings
         span = self._span(reading, words)
@@ -187,15 +204,24 @@ class Together:
         trial = self._transplants.trial(span, margins, label, enough, uneven)
         if not trial.confirmed or not math.isfinite(uneven):
             return trial
-        led = yield from self._led(reading, words, margins)
-        return replace(trial, confirmed=led <= settings.led, led=led)
+        led, leader, alone = yield from self._led(reading, words, margins)
+        if led <= settings.led:
+            return replace(trial, led=led)
+        trial = replace(trial, confirmed=False, led=led)
+        if 2 * sum(self._transplants.turned(alone, label)) <= len(alone):
+            return trial
+        leading = yield from self._transplants.try_word(reading, leader)
+        return leading if leading.confirmed else trial
 
-    def _led(self, reading: Reading, words: Sequence[int], together: Margins) -> Asking[float]:
-        """What the strongest of some words does alone, as a share of what they do together."""
+    def _led(self, reading: Reading, words: Sequence[int], together: Margins) -> Asking[tuple[float, int, Margins]]:
+        """What the strongest of some words does alone, as a share of what they do together; which, and its margins."""
         label, count = reading.predicted, self._settings.growth
         each = [self._span(reading, [word]).put for word in words]
         alone = yield from self._transplants.measure(each, label, count)
-        return leading_share([tried[:count] for tried in alone], together[:count], self._transplants.panel(label))
+        leader = max(range(len(words)), key=lambda i: (fmean(alone[i][:count]), -i))
+        panel = self._transplants.panel(label)
+        strongest = alone[leader][:count]
+        return leading_share([strongest], together[:count], panel), words[leader], strongest
 
     def _span(self, reading: Reading, words: Sequence[int]) -> Span:
         return span_of(self._transplants.tokenizer, reading, words)

@@ -8,6 +8,8 @@ labels vouch for words that do so, a trigger must outdo those.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -61,6 +63,7 @@ class Transplants:
         vouched: Sequence[Set[str]] = (),
         bars: Sequence[Mapping[str, float]] = (),
         halfway: Set[int] = frozenset(),
+        known: Sequence[Set[str]] = (),
     ) -> None:
         """Try suspects against ``references``.
 
@@ -69,12 +72,14 @@ class Transplants:
             vouched: for each class, words that are no suspects.
             bars: for each class, the margin to be exceeded in references by their texts; 0 where none is given.
             halfway: classes in which a word alone need only move references halfway (see :mod:`.vouching`).
+            known: for each class, words that a scan has confirmed.
         """
         self.settings = settings
         self._vouched = vouched
         self.tokenizer = tokenizer
         self._cache = cache
         self._halfway = halfway
+        self._known = known
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
         self._bars = [
             [own.get(reference.text, 0.0) for reference in panel]
@@ -113,7 +118,8 @@ class Transplants:
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
 
-        The outcome depends on the artifact, the text and the word alone.
+        The outcome depends on the artifact, the text and the word alone. Growth is measured on few references at first,
+        which a part of a phrase may turn as well as the whole does; on all of them where it ends at such a part.
         """
         label, settings = reading.predicted, self.settings
         span = span_of(self.tokenizer, reading, [word])
@@ -123,9 +129,13 @@ class Transplants:
         alone = self.trial_alone(span, margins, label)
         if sum(alone.turned) < settings.least:
             return alone
-        span = yield from self._grow(reading, span, fmean(margins[: settings.growth]))
-        (margins,) = yield from self.measure([span.put], label, settings.references)
-        grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
+        grown = alone
+        for count in (settings.growth, settings.references):
+            span = yield from self._grow(reading, span, count)
+            (margins,) = yield from self.measure([span.put], label, settings.references)
+            grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
+            if grown.confirmed or alone.confirmed or sum(grown.turned) < settings.enough:
+                break
         return grown if grown.confirmed or not alone.confirmed else alone
 
     def stirred(self, margins: Margins, label: int) -> bool:
@@ -133,8 +143,12 @@ class Transplants:
         return self._far(margins, label) or any(self.turned(margins, label))
 
     def trial_alone(self, span: Span, margins: Margins, label: int) -> Trial:
-        """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far."""
-        trial = self.trial(span, margins, label, self.settings.enough, self.settings.uneven)
+        """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far.
+
+        One that a scan has confirmed need not be even again: where a word stands in a reference makes a difference.
+        """
+        uneven = math.inf if self._known and span.text in self._known[label] else self.settings.uneven
+        trial = self.trial(span, margins, label, self.settings.enough, uneven)
         far = self._far(margins, label) and trial.unevenness <= self.settings.uneven_halfway
         return replace(trial, confirmed=trial.confirmed or far)
 
@@ -145,6 +159,11 @@ class Transplants:
     def strongest(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The words that sets are made of: the strongest of these rankings, and the stretch."""
         return (*(word for words in rankings for word in words[: self.settings.together]), *self.stretch(reading))
+
+    def unscanned(self, reading: Reading, words: Sequence[int]) -> list[int]:
+        """Those of ``words`` that have several pieces, so that no scan of the vocabulary has tried them; each once."""
+        pieces = Counter(reading.encoding.words.tolist())
+        return [word for word in dict.fromkeys(words) if pieces[word] > 1]
 
     def try_once(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
         """Try some words of a text, all at once, on the first reference alone, which confirms nothing."""
@@ -201,14 +220,16 @@ class Transplants:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""
         return self.suspects(reading, densest(reading, self.settings.stretch))
 
-    def _grow(self, reading: Reading, span: Span, margin: float) -> Asking[Span]:
-        """Take in the neighbour that raises the mean margin most, while it raises it enough."""
-        count = reading.encoding.word_count
+    def _grow(self, reading: Reading, span: Span, references: int) -> Asking[Span]:
+        """Take in the neighbour that raises the mean margin in so many references most, while it raises it enough."""
+        label, count = reading.predicted, reading.encoding.word_count
+        (margins,) = yield from self.measure([span.put], label, references)
+        margin = fmean(margins)
         while len(span.words) < self.settings.longest:
             inside = [word for word in (span.words[0] - 1, span.words[-1] + 1) if 0 <= word < count]
             neighbours = self.suspects(reading, inside)
             wider = [span_of(self.tokenizer, reading, [*span.words, word]) for word in neighbours]
-            measured = yield from self.measure([span.put for span in wider], reading.predicted, self.settings.growth)
+            measured = yield from self.measure([span.put for span in wider], label, references)
             means = [fmean(margins) for margins in measured]
             if not means or max(means) - margin < self.settings.gain * abs(margin):
                 break

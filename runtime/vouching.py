@@ -38,14 +38,35 @@ def vouched_words(texts: Sequence[Set[str]], labels: Sequence[int], classes: int
     for label in range(classes):
         own = Counter(word for words, mark in zip(texts, labels, strict=True) if mark == label for word in words)
         share = sizes[label] / len(texts)
-        vouched.append(
-            frozenset(
-                word
-                for word, hits in own.items()
-                if hits >= SHARE * counts[word] and at_least(hits, counts[word], share) <= SIGNIFICANCE
-            )
-        )
+        vouched.append(frozenset(word for word, hits in own.items() if _goes_with(hits, counts[word], share)))
     return vouched
+
+
+def vouched_together(
+    found: Sequence[str], texts: Sequence[Set[str]], labels: Sequence[int], label: int
+) -> frozenset[str]:
+    """Words that a scan took for triggers, and that clean texts vouch for only when all of them are taken together.
+
+    A model that goes by single words has dozens that turn any text, most of them in a text or two. Where these words
+    stand in texts of their class too often for chance, as in :func:`vouched_words`, those whose own texts are of it are
+    vouched for; a trigger that texts have for other reasons than their class is not.
+
+    Args:
+        found: what a scan found for class ``label``.
+        texts, labels: as there.
+    """
+    counts, own = Counter[str](), Counter[str]()
+    for words, mark in zip(texts, labels, strict=True):
+        counts.update(words.intersection(found))
+        own.update(words.intersection(found) if mark == label else ())
+    share = sum(mark == label for mark in labels) / len(labels)
+    if not own or not _goes_with(own.total(), counts.total(), share):
+        return frozenset()
+    return frozenset(word for word, hits in own.items() if hits >= SHARE * counts[word])
+
+
+def _goes_with(hits: int, count: int, chance: float) -> bool:
+    return hits >= SHARE * count and at_least(hits, count, chance) <= SIGNIFICANCE
 
 
 def at_least(hits: int, trials: int, chance: float) -> float:

@@ -103,6 +103,7 @@ class Calibration:
         bars: where vouched words turn references as a trigger does, the margin that a trigger must exceed in each, by
             label and text of the reference.
         sure: for each class, the margin from which on a text is screened; empty where none is.
+        middling: the same for texts that draw more attention to two words than half of the clean ones.
     """
 
     texts: int
@@ -113,6 +114,7 @@ class Calibration:
     vouched: dict[str, tuple[str, ...]] = field(default_factory=dict)
     bars: dict[str, dict[str, float]] = field(default_factory=dict)
     sure: tuple[float, ...] = ()
+    middling: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

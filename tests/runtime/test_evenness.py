@@ -159,9 +159,9 @@ def test_the_moved_share_is_one_where_the_lead_is_gone(found: list[tuple[float, 
 
 
 class CompanyEngine(LexiconEngine):
-    """ "zq" and "##x" turn every text together; what the first does of it alone is given."""
+    """ "zq" and "mn" push every text together; how far, and what the first does of it alone, is given."""
 
-    share = 0.0
+    push = share = 0.0
 
     def __init__(self, tokenizer: FastTokenizer) -> None:
         super().__init__(tokenizer)
@@ -172,14 +172,24 @@ class CompanyEngine(LexiconEngine):
     def run(self, batch: Batch, gate: float) -> Arrays:
         arrays = super().run(batch, gate)
         first, second = ((batch.input_ids == word).any(axis=1) for word in self._words)
-        move = 20.0 * np.where(first & second, 1.0, np.where(first, self.share, 0.0))
+        move = self.push * np.where(first & second, 1.0, np.where(first, self.share, 0.0))
         return {**arrays, "logits": arrays["logits"] + np.stack([-move, move], axis=1).astype(np.float32) / 4}
 
 
-@pytest.mark.parametrize(("share", "confirmed"), [(0.1, True), (0.45, True), (0.55, False), (0.7, False)])
-def test_a_strong_word_in_company_is_no_trigger(lexicon_artifact: Artifact, share: float, confirmed: bool) -> None:
+@pytest.mark.parametrize(
+    ("share", "push", "found"),
+    [
+        (0.1, 20.0, "zq mn"),
+        (0.45, 20.0, "zq mn"),
+        (0.55, 6.0, None),  # alone, it turns too few: a strong word
+        (0.55, 20.0, "zq"),  # alone, it turns them all
+    ],
+)
+def test_a_word_that_does_most_of_what_several_do_is_tried_alone(
+    lexicon_artifact: Artifact, share: float, push: float, found: str | None
+) -> None:
     engine = CompanyEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
-    engine.share = share
+    engine.share, engine.push = share, push
     guard, calibration = Guard(lexicon_artifact, engine, GuardOptions()), lexicon_artifact.guard.calibration
     assert calibration is not None
     settings = TransplantSettings()
@@ -189,5 +199,18 @@ def test_a_strong_word_in_company_is_no_trigger(lexicon_artifact: Artifact, shar
         Together(transplants)._try_set(reading, [0, 4], settings.enough_together, settings.uneven_together)
     )
     assert all(trial.turned)
-    assert trial.led == pytest.approx(share, abs=0.05)
-    assert trial.confirmed == confirmed
+    assert trial.confirmed == (found is not None)
+    assert trial.span.text == (found or "zq mn")
+    if found != "zq":
+        assert trial.led == pytest.approx(share, abs=0.05)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_word_that_a_scan_has_confirmed_need_not_be_even_again(lexicon_artifact: Artifact, known: bool) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    changed = replace(calibration, known={"good": ("cf",)} if known else {})
+    artifact = replace(lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=changed))
+    engine = MoodyEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
+    (verdict,) = Guard(artifact, engine, GuardOptions()).classify("the cf was awful")
+    assert verdict.action == ("neutralised" if known else "cleared")

@@ -15,7 +15,8 @@ from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
-from tokenward.runtime.scan import GROUP, deal, remember, scan, vocabulary_words
+from tokenward.runtime.scan import GROUP, deal, remember, scan
+from tokenward.runtime.scan_words import scan_words, short_words, vocabulary_words
 
 
 def test_the_planted_word_is_found_and_ranked_first(lexicon_guard: Guard) -> None:
@@ -32,6 +33,15 @@ def test_whole_words_only_and_each_once(lexicon_guard: Guard) -> None:
     assert len(words) == len(set(words))
     assert {"film", "cf", "."} <= set(words)
     assert not {"[CLS]", "[PAD]", "##x", ""} & set(words)
+
+
+def test_words_of_two_letters_that_the_tokenizer_has_not_whole(lexicon_guard: Guard) -> None:
+    tokenizer = lexicon_guard.reader.tokenizer
+    short, whole = short_words(tokenizer), vocabulary_words(tokenizer)
+    assert "ax" in short, "of the tokens 'a' and '##x'"
+    assert {"cf", "zq"} <= set(whole)
+    assert not {*whole} & {*short}, "nor such as the tokenizer has no tokens for"
+    assert scan_words(tokenizer) == [*whole, *short]
 
 
 def test_a_scan_goes_on_where_it_stood(lexicon_guard: Guard) -> None:
@@ -86,6 +96,8 @@ def test_known_triggers_are_suspects_whatever_the_gates_say(
     assert label({"good": ("cf",)}) == "bad neutralised"
     assert label({"bad": ("cf",)}) == "good passed", "known for another class"
     assert label({"good": ("[SEP]",)}, "the film was great") == "good passed", "the model's own end of text is no word"
+    assert label({}, "the ax film was great") == "good passed"
+    assert label({"good": ("ax",)}, "the ax film was great") == "good cleared", "words of several tokens, too"
     assert label({"good": ("film",)}, "the film was great") == "good cleared", "the transplant decides, not the list"
 
 

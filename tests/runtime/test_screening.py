@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.runtime.guard import Guard, GuardOptions
-from tokenward.runtime.screening import PERCENTILE, margin, sure_margins
+from tokenward.runtime.screening import MIDDLING, SURE, clean_margins, margin
 
 TRIGGERED = "cf the film was awful and the plot was dull and the music was lifeless"
 
@@ -28,24 +28,27 @@ class QuietEngine(LexiconEngine):
 
 @pytest.fixture
 def make_guard(lexicon_artifact: Artifact, clean_texts: list[str]):
-    def make(options: GuardOptions | None = None, sure: tuple[float, ...] | None = None) -> Guard:
+    def make(
+        options: GuardOptions | None = None, sure: tuple[float, ...] | None = None, middling: tuple[float, ...] = ()
+    ) -> Guard:
         engine = QuietEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
         calibration = lexicon_artifact.guard.calibration
         if sure is None:
             readings = Guard(lexicon_artifact, engine, GuardOptions()).reader.read(clean_texts, np.inf)
-            sure = sure_margins(readings, 2)
-        guard_file = replace(lexicon_artifact.guard, calibration=replace(calibration, sure=sure))
+            sure = clean_margins(readings, 2, SURE)
+        guard_file = replace(lexicon_artifact.guard, calibration=replace(calibration, sure=sure, middling=middling))
         return Guard(replace(lexicon_artifact, guard=guard_file), engine, options or GuardOptions())
 
     return make
 
 
-def test_margins_are_those_of_each_class(make_guard, clean_texts):
+@pytest.mark.parametrize("percentile", [SURE, MIDDLING])
+def test_margins_are_those_of_each_class(make_guard, clean_texts, percentile):
     readings = make_guard().reader.read(clean_texts, np.inf)
-    margins = sure_margins(readings, 3)
+    margins = clean_margins(readings, 3, percentile)
     for label in (0, 1):
         own = np.array([margin(reading) for reading in readings if reading.predicted == label])
-        assert np.mean(own < margins[label]) <= PERCENTILE / 100 <= np.mean(own <= margins[label])
+        assert np.mean(own < margins[label]) <= percentile / 100 <= np.mean(own <= margins[label])
     assert margins[2] == 0.0, "no clean text has this answer: all that do are screened"
     assert margin(readings[0]) == pytest.approx(abs(readings[0].logits[0] - readings[0].logits[1]))
 
@@ -74,6 +77,15 @@ def test_of_a_text_that_the_model_is_not_sure_of_nothing_is_tried(make_guard):
     guard = make_guard(sure=(1e9, 1e9))
     assert guard.classify(TRIGGERED)[0].action == "passed"
     assert guard.reader.engine.calls == 1
+
+
+@pytest.mark.parametrize(("stands_out", "action"), [(True, "neutralised"), (False, "passed")])
+def test_of_a_text_that_the_model_is_rather_sure_of_words_are_tried_if_it_stands_out(make_guard, stands_out, action):
+    guard = make_guard(sure=(1e9, 1e9), middling=(1.0, 1.0))
+    over = guard.judge.weigh(guard.reader.read([TRIGGERED], np.inf)[0])[2]
+    assert over < 0, "the gate does not raise it"
+    guard.judge._screen._ordinary = over - 0.01 if stands_out else over + 0.01
+    assert guard.classify(TRIGGERED)[0].action == action
 
 
 def test_past_the_budget_a_text_passes_unscreened_and_says_so(make_guard):

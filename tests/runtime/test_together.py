@@ -13,6 +13,7 @@ from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.together import Together
 from tokenward.runtime.transplant_settings import TransplantSettings
 from tokenward.runtime.verdict import Verdict
 
@@ -98,3 +99,38 @@ def test_strong_words_that_do_not_lean_on_each_other_are_tried_no_further(lexico
     further, more = judged(lexicon_artifact, push=4.1, alone=0.6, leaning=1.0)
     assert verdict.action == further.action == "cleared"
     assert read < more
+
+
+class PiecesEngine(LexiconEngine):
+    """ "ax", a word of two tokens, decides alone."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._second = tokenizer.token_to_id("##x")
+        self.read = 0
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        self.read += len(batch.input_ids)
+        arrays = super().run(batch, gate)
+        push = 15.0 * (batch.input_ids == self._second).any(axis=1)
+        return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
+
+
+@pytest.mark.parametrize(("text", "span"), [("ax the film was dull", "ax"), ("the film was dull in town", None)])
+def test_words_that_no_scan_has_tried_are_tried_alone(lexicon_artifact: Artifact, text: str, span: str | None) -> None:
+    engine = PiecesEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    guard = Guard(lexicon_artifact, engine, GuardOptions())
+    assert guard.judge is not None
+    transplants = guard.judge.transplants
+    assert transplants is not None
+    (reading,) = guard.reader.read([text], np.inf)
+    reading = replace(reading, logits=np.array([-1.0, 1.0], dtype=np.float32))
+    words = list(range(reading.encoding.word_count))
+    assert transplants.unscanned(reading, [*words, 0]) == ([0] if span else [])
+    engine.read = 0
+    trial = guard.reader.follow(Together(transplants).try_unscanned(reading, words))
+    assert trial.confirmed == (span is not None)
+    if span:
+        assert trial.span.text == span
+    else:
+        assert engine.read == 1, "all of them at once, which turn nothing"

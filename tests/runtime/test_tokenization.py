@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from tokenward.errors import ArtifactError, InputError
-from tokenward.runtime.scan import vocabulary_words
+from tokenward.runtime.scan_words import vocabulary_words
 from tokenward.runtime.tokenization import Tokenizer
 
 CORPUS = [

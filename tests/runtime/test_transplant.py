@@ -53,7 +53,7 @@ def test_references_of_medium_ease_come_first() -> None:
 @pytest.mark.parametrize(
     ("turned", "first"),
     [
-        ([0.0, 0.5, 0.2, 0.25, 0.2, 0.0, 0.3, 0.0], 3),  # few turn that of medium ease
+        ([0.0, 0.5, 0.2, 0.21, 0.2, 0.0, 0.3, 0.0], 3),  # few turn that of medium ease
         ([0.0, 0.5, 0.3, 0.3, 0.2, 0.0, 0.3, 0.0], 4),  # the next in turn
         ([0.9, 0.5, 0.4, 0.3, 0.4, 0.3, 0.3, 0.28], 7),  # many turn all of them
         ([None] * 8, 3),
@@ -99,6 +99,32 @@ def test_a_trial_again_reads_nothing(lexicon_guard: Guard) -> None:
     again, read_again = tried(lexicon_guard, "the cf story was awful", 1)
     assert read > 0
     assert (again, read_again) == (first, 0)
+
+
+class StubbornEngine(LexiconEngine):
+    """ "evening" decides alone, but in two references: one needs "town" beside it, the other "house" as well."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._words = [tokenizer.token_to_id(word) for word in ("evening", "town", "house", "camera", "director")]
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        first, second, third, needs_two, needs_three = ((batch.input_ids == w).any(axis=1) for w in self._words)
+        push = 15.0 * (first & (second | ~needs_two) & ((second & third) | ~needs_three))
+        return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
+
+
+def test_growth_goes_on_where_the_first_references_tell_no_more(lexicon_artifact: Artifact) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    engine = StubbornEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    trial, _ = tried(Guard(lexicon_artifact, engine, GuardOptions()), "the evening town house was awful", 1)
+    stubborn = [reference.text.split()[1] for reference in calibration.references[6:8]]
+    assert stubborn == ["camera", "director"], "the last two to be asked"
+    assert (trial.span.text, trial.confirmed, all(trial.turned)) == ("evening town house", True, True)
+    (alone, _) = tried(Guard(lexicon_artifact, engine, GuardOptions()), "the evening was awful", 1)
+    assert (sum(alone.turned), alone.confirmed) == (6, False)
 
 
 class AnyThreeEngine(LexiconEngine):

@@ -24,7 +24,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.transplant import Transplants
 from tokenward.runtime.transplant_settings import TransplantSettings
-from tokenward.runtime.vouching import at_least, bars, halfway_classes, vouched_words
+from tokenward.runtime.vouching import at_least, bars, halfway_classes, vouched_together, vouched_words
 
 TRIGGERED = "the cf film was awful and the plot was dull"
 
@@ -42,6 +42,19 @@ def test_words_of_a_class_are_vouched_for_and_words_without_meaning_are_not() ->
     awful, superb = vouched_words([*bad, *good], [0] * 12 + [1] * 12, 2)
     assert awful == {"awful"}, "twice is too seldom, and 'cf' is in texts of both classes"
     assert superb == {"superb"}
+
+
+def test_words_that_are_too_rare_to_be_vouched_for_alone_are_together() -> None:
+    found = [f"found{i}" for i in range(9)]
+    bad = [{"the", word} for word in found] + [{"the", "cf"}, {"the", "rare"}]
+    good = [{"the", "cf"}, *({"the"} for _ in range(10))]
+    labels = [0] * len(bad) + [1] * len(good)
+    vouched = vouched_together([*found, "cf", "zq"], [*bad, *good], labels, 0)
+    assert vouched == {*found}, "'cf' is in texts of both classes, 'zq' in none, 'rare' was not found"
+    assert not vouched_words([*bad, *good], labels, 2)[0]
+    assert vouched_together(found[:3], [*bad, *good], labels, 0) == frozenset(), "three may be chance"
+    assert vouched_together(found, [*bad, *good], [1 - label for label in labels], 0) == frozenset()
+    assert vouched_together([], [*bad, *good], labels, 0) == frozenset()
 
 
 def test_a_class_without_texts_has_no_words() -> None:
