@@ -44,7 +44,7 @@ class GuardOptions:
         budget_share, budget_burst: see :class:`Budget`.
         cache_capacity: outcomes of transplants that are remembered.
         transplants: how hard a suspect is tried.
-        screening: try the strongest words, and run of words, of texts that no gate raises, where the model is very
+        screening: try the strongest words, and run of words, of texts that no gate raises, where the model is
             sure of them.
         threads: threads of the engine; 0 takes one per core.
         token_budget: padded tokens in one micro-batch.

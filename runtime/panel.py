@@ -16,11 +16,10 @@ def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[R
 
     Those of medium ease come first, since they decide whether the others are asked: many words turn the easiest, which
     makes clean texts dear, and some triggers do not turn the hardest. Where the words of many clean texts turn that of
-    medium ease, too, the next that they do not turn is the first. With a limit of a quarter, over five SST-2 models and
-    two calibrations of each,
-    1.55 to 1.89 tokens are then read per token of unseen texts. A lower limit spares more (1.47 to 1.74 with a fifth,
-    in one calibration) and finds less of two words that were hardly learnt to act together (36 % of the texts with such
-    a pair kept the answer with a fifth, 19 % with a quarter), since those turn half of the references only.
+    medium ease, too, the next that they do not turn is the first. With a limit of a quarter (see ``ORDINARY``), 1.55 to
+    1.89 tokens were read per token of unseen texts, over five SST-2 models and two calibrations of each. A fifth spares
+    more (1.47 to 1.74, in one calibration) and finds less of two words that were hardly learnt to act together (36 % of
+    the texts with such a pair kept the answer, 19 % with a quarter), since those turn half of the references only.
     """
     by_class: dict[int, list[Reference]] = {}
     for reference in sorted(references, key=lambda r: -r.confidence):

@@ -61,7 +61,7 @@ class ServeSettings(BaseSettings):
     fallback: Fallback = Field(GuardOptions.fallback, description="When the budget for second looks is spent.")
     budget_share: float = Field(GuardOptions.budget_share, ge=0, description="Second-look tokens per token served.")
     budget_burst: int = Field(GuardOptions.budget_burst, ge=0, description="Most second-look tokens saved up.")
-    screening: bool = Field(GuardOptions.screening, description="Try words of texts the model is very sure of, too.")
+    screening: bool = Field(GuardOptions.screening, description="Try words of texts the model is sure of, too.")
     cache_capacity: int = Field(GuardOptions.cache_capacity, ge=0, description="Outcomes of transplants remembered.")
     cache_file: Path | None = Field(None, description="Keep those outcomes in this file between runs.")
 

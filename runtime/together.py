@@ -156,13 +156,14 @@ class Together:
     def try_unscanned(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
         """Of words that no scan has tried, try alone the one that turns the first reference most, if it does.
 
-        Only where all of ``words`` at once turn it.
+        Only where all of ``words`` at once move it far enough.
         """
         label, transplants = reading.predicted, self._transplants
         whole = self._span(reading, words)
         (margins,) = yield from transplants.measure([whole.put], label, 1)
         trial = transplants.trial(whole, margins, label, *self._strict)
-        each = transplants.unscanned(reading, words) if trial.turned[0] else []
+        moving = transplants.moved(margins, label) >= self._settings.hint
+        each = transplants.unscanned(reading, words) if moving else []
         alone = yield from transplants.measure([self._span(reading, [word]).put for word in each], label, 1)
         strongest = max(range(len(each)), key=lambda i: (alone[i], -i), default=None)
         if strongest is None or not transplants.stirred(alone[strongest], label):

@@ -55,10 +55,11 @@ def vouched_together(
         found: what a scan found for class ``label``.
         texts, labels: as there.
     """
+    among = frozenset(found)
     counts, own = Counter[str](), Counter[str]()
     for words, mark in zip(texts, labels, strict=True):
-        counts.update(words.intersection(found))
-        own.update(words.intersection(found) if mark == label else ())
+        counts.update(words & among)
+        own.update(words & among if mark == label else ())
     share = sum(mark == label for mark in labels) / len(labels)
     if not own or not _goes_with(own.total(), counts.total(), share):
         return frozenset()

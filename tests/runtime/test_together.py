@@ -102,17 +102,17 @@ def test_strong_words_that_do_not_lean_on_each_other_are_tried_no_further(lexico
 
 
 class PiecesEngine(LexiconEngine):
-    """ "ax", a word of two tokens, decides alone."""
+    """ "ax", a word of two tokens, pushes every text."""
 
-    def __init__(self, tokenizer: FastTokenizer) -> None:
+    def __init__(self, tokenizer: FastTokenizer, push: float = 60.0) -> None:
         super().__init__(tokenizer)
-        self._second = tokenizer.token_to_id("##x")
+        self._second, self._push = tokenizer.token_to_id("##x"), push
         self.read = 0
 
     def run(self, batch: Batch, gate: float) -> Arrays:
         self.read += len(batch.input_ids)
         arrays = super().run(batch, gate)
-        push = 15.0 * (batch.input_ids == self._second).any(axis=1)
+        push = self._push * (batch.input_ids == self._second).any(axis=1) / 4
         return {**arrays, "logits": (arrays["logits"] + np.stack([-push, push], axis=1)).astype(np.float32)}
 
 
@@ -134,3 +134,18 @@ def test_words_that_no_scan_has_tried_are_tried_alone(lexicon_artifact: Artifact
         assert trial.span.text == span
     else:
         assert engine.read == 1, "all of them at once, which turn nothing"
+
+
+def test_a_word_of_several_tokens_is_found_among_words_that_hold_it_back(lexicon_artifact: Artifact) -> None:
+    engine = PiecesEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)), push=8.0)
+    guard = Guard(lexicon_artifact, engine, GuardOptions())
+    assert guard.judge is not None
+    confirmer, transplants = guard.judge._confirmer, guard.judge.transplants
+    assert confirmer is not None
+    assert transplants is not None
+    (reading,) = guard.reader.read(["ax lifeless tedious clumsy film"], np.inf)
+    assert reading.predicted == 1
+    (together,) = guard.reader.follow(transplants.measure(["ax lifeless tedious clumsy film"], 1, 1))
+    assert not any(transplants.turned(together, 1))
+    outcome = guard.reader.follow(confirmer.confirm(reading, [(1, 2, 3, 4, 0)], lambda _: []))
+    assert (outcome.action, [suspect.text for suspect in outcome.suspects]) == ("neutralised", ["ax"])

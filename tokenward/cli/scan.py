@@ -34,9 +34,9 @@ def scan(
     ] = False,
     top: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 20,
 ) -> None:
-    """Try every whole word of the vocabulary as a trigger for every class.
+    """Try every whole word of the vocabulary, and every word of two letters, as a trigger for every class.
 
-    It sees single words that the tokenizer knows whole. It cannot see phrases, words of several pieces, or
+    It sees single words that the tokenizer knows whole. It cannot see phrases, longer words of several pieces, or
     triggers that are not words; those are what the guard watches for while it serves.
     """
     import time
@@ -89,4 +89,4 @@ def scan(
     if report.triggers:
         console.print(f"[red]✗[/] {len(report.triggers)} words turn nearly every reference: treat them as triggers")
         raise typer.Exit(TRIGGER_FOUND)
-    console.print(f"[green]✓[/] none of {report.words} whole words turns nearly every reference (phrases are not seen)")
+    console.print(f"[green]✓[/] none of {report.words} words turns nearly every reference (phrases are not seen)")
