@@ -148,7 +148,7 @@ class Together:
             spans = [self._span(reading, run).put for run in shorter]
             first, second = yield from self._transplants.measure(spans, label, settings.growth)
             rest = yield from self._try_set(reading, shorter[fmean(second) > fmean(first)], settings.references, uneven)
-            if not rest.confirmed:
+            if not rest.confirmed or len(rest.span.words) >= len(words):  # its leading word may have grown again
                 break
             trial = rest
         return trial

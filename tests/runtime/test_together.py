@@ -13,7 +13,9 @@ from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.reading import Asking
 from tokenward.runtime.together import Together
+from tokenward.runtime.transplant import Trial
 from tokenward.runtime.transplant_settings import TransplantSettings
 from tokenward.runtime.verdict import Verdict
 
@@ -149,3 +151,24 @@ def test_a_word_of_several_tokens_is_found_among_words_that_hold_it_back(lexicon
     assert not any(transplants.turned(together, 1))
     outcome = guard.reader.follow(confirmer.confirm(reading, [(1, 2, 3, 4, 0)], lambda _: []))
     assert (outcome.action, [suspect.text for suspect in outcome.suspects]) == ("neutralised", ["ax"])
+
+
+def test_trimming_ends_where_the_leading_word_grows_back(lexicon_guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lexicon_guard.judge is not None
+    transplants = lexicon_guard.judge.transplants
+    assert transplants is not None
+    together, settings = Together(transplants), transplants.settings
+    (reading,) = lexicon_guard.reader.read(["mn zq the film was awful"], np.inf)
+
+    def run() -> Asking[Trial]:
+        trial = yield from together._try_set(reading, [0, 1], settings.references, settings.uneven_wide)
+        assert (trial.confirmed, trial.span.words) == (True, [0, 1])
+
+        def grown(*_: object) -> Asking[Trial]:
+            yield from ()
+            return trial
+
+        monkeypatch.setattr(together, "_try_set", grown)
+        return (yield from together._trim(reading, trial, settings.uneven_wide))
+
+    assert lexicon_guard.reader.follow(run()).span.words == [0, 1]
