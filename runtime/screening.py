@@ -7,8 +7,8 @@ and the text stands out a little, too; and the trigger is among the strongest wo
 most of the clean texts apart.
 
 With the surest quarter alone, and about as many texts looked at again (31 % of clean ones, now 35 %), the gate and this
-raised 78 % of the texts of an EP backdoor (83 % now), 49 % of LWP's (83 %), and 65 % (74 %) of those of ten models of
-other families that were trained from nothing.
+raised 78 % of the texts of an EP backdoor (83 % now), 49 % of LWP's (83 %), and 62 % (71 %) of those of eleven models
+of other families that were trained from nothing.
 """
 
 from __future__ import annotations
