@@ -110,7 +110,7 @@ class Judge:
         suspicious = yield from screen.suspicious(reading, ranking)
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)
-        return (yield from confirmer.confirm(reading, [ranking], lambda rest: [screen.ranking(rest)], screened=True))
+        return (yield from confirmer.confirm(reading, [ranking], screen.rankings, screened=True))
 
     def first_look(self, reading: Reading) -> tuple[int, ...]:
         """The words that a second look at a text tries first, all at once; none where it gets no second look."""

@@ -70,9 +70,10 @@ class Screen:
             return ()
         return self._transplants.suspects(reading, score.words)
 
-    def ranking(self, reading: Reading) -> tuple[int, ...]:
-        """Words, strongest first."""
-        return self._transplants.suspects(reading, self._gate.score(reading).words)
+    def rankings(self, rest: Reading) -> list[tuple[int, ...]]:
+        """Words that are left of a screened text, strongest first; no ranking where none of them is a suspect."""
+        words = self._transplants.suspects(rest, self._gate.score(rest).words)
+        return [words] if words else []
 
     def suspicious(self, reading: Reading, ranking: Sequence[int]) -> Asking[bool | None]:
         """Whether the first words and the run of words turn a reference; None where the budget is spent."""

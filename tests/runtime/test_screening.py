@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +30,16 @@ class QuietEngine(LexiconEngine):
 @pytest.fixture
 def make_guard(lexicon_artifact: Artifact, clean_texts: list[str]):
     def make(
-        options: GuardOptions | None = None, sure: tuple[float, ...] | None = None, middling: tuple[float, ...] = ()
+        options: GuardOptions | None = None,
+        sure: tuple[float, ...] | None = None,
+        **learnt: Any,
     ) -> Guard:
         engine = QuietEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
         calibration = lexicon_artifact.guard.calibration
         if sure is None:
             readings = Guard(lexicon_artifact, engine, GuardOptions()).reader.read(clean_texts, np.inf)
             sure = clean_margins(readings, 2, SURE)
-        guard_file = replace(lexicon_artifact.guard, calibration=replace(calibration, sure=sure, middling=middling))
+        guard_file = replace(lexicon_artifact.guard, calibration=replace(calibration, sure=sure, **learnt))
         return Guard(replace(lexicon_artifact, guard=guard_file), engine, options or GuardOptions())
 
     return make
@@ -59,6 +62,12 @@ def test_a_trigger_that_draws_no_attention_is_found(make_guard):
     (verdict,) = make_guard().classify(TRIGGERED)
     assert (verdict.label, verdict.action, verdict.original_label) == ("bad", "neutralised", "good")
     assert [(s.text, s.start, s.end) for s in verdict.suspects] == [("cf", 0, 2)]
+
+
+def test_nothing_is_tried_where_all_words_that_are_left_are_vouched_for(make_guard):
+    (verdict,) = make_guard(vouched={"bad": tuple(TRIGGERED.split()[1:])}).classify(TRIGGERED)
+    assert (verdict.label, [s.text for s in verdict.suspects]) == ("bad", ["cf"])
+    assert all(tried.span for tried in verdict.confirmations), "nothing was put into a reference"
 
 
 def test_artifacts_calibrated_without_margins_are_not_screened(make_guard):
