@@ -73,6 +73,7 @@ def variations() -> Iterator[Variation]:
         "led": (0.3, 0.4, 0.5, 0.6, 1.0),
         "conjoint": (2, 4, 6),
         "led_conjoint": (0.0, 0.15, 0.25, 0.35),
+        "uneven_conjoint": (0.35, 0.5, 0.65, 1.0),
         "groups": (0, 1, 2, 5),
         "tipping": (0, 2, 5, 10),
         "gain": (0.0, 0.05, 0.1, 0.2, 0.5),

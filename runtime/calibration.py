@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -17,24 +16,24 @@ from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import GATES, MINIMUM_TEXTS, fit
 from .guard import Guard, GuardOptions
+from .leeway import find_leeway
+from .natural_words import NaturalWords
 from .ordinary import turned_shares
 from .reading import Reader, Reading
-from .scan import scan
+from .scan import Finding, ScanReport, scan
 from .screening import MIDDLING, SURE, clean_margins
 from .scripts import beginning
 from .spans import word_names
 from .standing import transplant
 from .transplant import Transplants, lead
 from .transplant_settings import TransplantSettings
-from .vouching import bars, vouched_together, vouched_words
+from .vouching import bars
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
 REFERENCE_WORDS = 10
 SHORTEST_REFERENCE = 3
 CHUNK = 256
-# Clean texts that use a word for it to be of the language, however strong it is, and not remembered as a trigger.
-USED = 2
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it since the last call, and of how much."""
@@ -98,46 +97,79 @@ def calibrate(
     references = choose_references(reader, readings) if by_transplant else ()
     classes = len(artifact.labels)
     sure, middling = (clean_margins(readings, classes, of) if by_transplant else () for of in (SURE, MIDDLING))
-    names = [set(word_names(reader.tokenizer, reading)) for reading in readings]
-    vouched = _by_label(artifact.labels, vouched_words(names, labels, classes)) if labels and by_transplant else {}
-    digest = sha256("\0".join(texts).encode()).hexdigest()
-    known = artifact.guard.calibration.known if artifact.guard.calibration else {}
-    found_bars = _bars(reader, references, vouched, artifact.labels)
+    words = NaturalWords(
+        artifact.labels,
+        [set(word_names(reader.tokenizer, reading)) for reading in readings],
+        [reading.predicted for reading in readings],
+        labels if by_transplant else None,
+    )
+    vouched = words.vouched()
     calibration = Calibration(
-        len(texts), digest, fits, references, known, vouched, found_bars, sure=sure, middling=middling
+        len(texts),
+        sha256("\0".join(texts).encode()).hexdigest(),
+        fits,
+        references,
+        artifact.guard.calibration.known if artifact.guard.calibration else {},
+        vouched,
+        _bars(reader, references, vouched, artifact.labels),
+        sure,
+        middling,
     )
     if len(short_of_references(references, artifact.labels)) < classes:
-        turned = turned_shares(_unscanned(artifact, calibration, engine), readings)
+        turned = turned_shares(_guard(artifact, replace(calibration, known={}), engine), readings)
         references = tuple(replace(reference, turned=turned.get(reference.text)) for reference in references)
         calibration = replace(calibration, references=references)
+        report = None
         if scanning:
             trying = partial(progress, "trying words as triggers") if progress else None
-            report = scan(_unscanned(artifact, calibration, engine), progress=trying)
-            found = report.known()
-            if labels:
-                sets = [
-                    vouched_together(found.get(name, ()), names, labels, i) for i, name in enumerate(artifact.labels)
-                ]
-                natural = _by_label(artifact.labels, sets)
-                vouched = {name: (*vouched.get(name, ()), *natural.get(name, ())) for name in {**vouched, **natural}}
-            else:
-                natural = _used(readings, names, artifact.labels)
-            known = report.known(unless=lambda finding: finding.word in natural.get(finding.label, ()))
-            calibration = replace(calibration, known=known, vouched=vouched)
+            report = scan(_guard(artifact, calibration, engine), progress=trying)
+        calibration = _even(artifact, engine, calibration, words, report, readings, progress)
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)
     return guard
 
 
-def _unscanned(artifact: Artifact, calibration: Calibration, engine: OnnxEngine) -> Guard:
-    """A guard with this calibration, but for the words that an earlier scan has found."""
-    guard = replace(artifact.guard, calibration=replace(calibration, known={}))
-    return Guard(replace(artifact, guard=guard), engine, GuardOptions())
+def _even(
+    artifact: Artifact,
+    engine: OnnxEngine,
+    calibration: Calibration,
+    words: NaturalWords,
+    report: ScanReport | None,
+    readings: Sequence[Reading],
+    progress: Progress | None,
+) -> Calibration:
+    """What a scan found, if there was one, and how even a trigger of each class must be."""
+
+    def learnt(leeway: Mapping[str, float], shown: NaturalWords) -> Calibration:
+        """With this leeway, and what some clean texts show of words."""
+        vouched = shown.vouched()
+        if report is None:
+            return replace(calibration, leeway=dict(leeway), vouched=vouched)
+        natural = shown.among(report.known())
+
+        def no_trigger(finding: Finding) -> bool:
+            limit = TransplantSettings.uneven * leeway.get(finding.label, 1.0)
+            return finding.unevenness > limit or finding.word in natural.get(finding.label, ())
+
+        if words.labels is not None:
+            vouched = {name: (*vouched.get(name, ()), *natural.get(name, ())) for name in {**vouched, **natural}}
+        return replace(calibration, leeway=dict(leeway), known=report.known(unless=no_trigger), vouched=vouched)
+
+    leeway = find_leeway(
+        lambda shares, rows: _guard(artifact, learnt(shares, words.of(rows)), engine),
+        artifact.labels,
+        readings,
+        words.labels,
+        partial(progress, "trying clean texts") if progress else None,
+    )
+    return learnt(leeway, words)
 
 
-def _by_label(labels: Sequence[str], words: Sequence[frozenset[str]]) -> dict[str, tuple[str, ...]]:
-    return {label: tuple(sorted(own)) for label, own in zip(labels, words, strict=True) if own}
+def _guard(artifact: Artifact, calibration: Calibration, engine: OnnxEngine) -> Guard:
+    """A guard with this calibration and credit for all second looks at its texts."""
+    guard = replace(artifact.guard, calibration=calibration)
+    return Guard(replace(artifact, guard=guard), engine, GuardOptions(budget_burst=10**12))
 
 
 def _bars(
@@ -148,17 +180,6 @@ def _bars(
     able = {label: name for label, name in enumerate(labels) if transplants.can_try(label)}
     found = {name: reader.follow(bars(transplants, vouched.get(name, ()), label)) for label, name in able.items()}
     return {name: own for name, own in found.items() if own}
-
-
-def _used(readings: Sequence[Reading], names: Sequence[Set[str]], labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """For each class, the words of at least ``USED`` texts that the model answers so."""
-    counts = [
-        Counter(
-            word for reading, words in zip(readings, names, strict=True) for word in words if reading.predicted == label
-        )
-        for label in range(len(labels))
-    ]
-    return _by_label(labels, [frozenset(word for word, count in own.items() if count >= USED) for own in counts])
 
 
 def choose_references(

@@ -231,6 +231,7 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
             bars,
             halfway_classes(artifact.labels, calibration),
             [frozenset(calibration.known.get(name, ())) for name in artifact.labels],
+            [calibration.leeway.get(name, 1.0) for name in artifact.labels],
         )
         company = Company(_fit("class_token", calibration.gates), transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)

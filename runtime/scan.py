@@ -97,7 +97,14 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     bars = [calibration.bars.get(label, {}) for label in guard.labels]
     halfway = halfway_classes(guard.labels, calibration)
     transplants = Transplants(
-        calibration.references, len(guard.labels), tokenizer, guard.cache, settings, bars=bars, halfway=halfway
+        calibration.references,
+        len(guard.labels),
+        tokenizer,
+        guard.cache,
+        settings,
+        bars=bars,
+        halfway=halfway,
+        leeway=[calibration.leeway.get(label, 1.0) for label in guard.labels],
     )
     able = [label for label in range(len(guard.labels)) if transplants.can_try(label)]
     if not able:

@@ -106,7 +106,7 @@ class Together:
     def _try_pair(self, reading: Reading, words: Sequence[int], otherwise: Trial) -> Asking[Trial]:
         """Try two words for a conjunction that is not well learnt: each does next to nothing, both turn references.
 
-        They need not turn as many as other sets, nor evenly. Gives the trial ``otherwise`` where they are none.
+        They need not turn as many as other sets, nor as evenly. Gives the trial ``otherwise`` where they are none.
         """
         label, settings = reading.predicted, self._settings
         span = self._span(reading, words)
@@ -114,7 +114,7 @@ class Together:
         if 2 * sum(self._transplants.turned(margins, label)) < settings.conjoint:
             return otherwise
         (margins,) = yield from self._transplants.measure([span.put], label, settings.references)
-        trial = self._transplants.trial(span, margins, label, settings.conjoint, math.inf)
+        trial = self._transplants.trial(span, margins, label, settings.conjoint, settings.uneven_conjoint)
         if not trial.confirmed:
             return otherwise
         led, *_ = yield from self._led(reading, words, margins)

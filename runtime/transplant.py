@@ -64,6 +64,7 @@ class Transplants:
         bars: Sequence[Mapping[str, float]] = (),
         halfway: Set[int] = frozenset(),
         known: Sequence[Set[str]] = (),
+        leeway: Sequence[float] = (),
     ) -> None:
         """Try suspects against ``references``.
 
@@ -73,6 +74,7 @@ class Transplants:
             bars: for each class, the margin to be exceeded in references by their texts; 0 where none is given.
             halfway: classes in which a word alone need only move references halfway (see :mod:`.vouching`).
             known: for each class, words that a scan has confirmed.
+            leeway: for each class, how much of the usual unevenness a trigger may have (see :mod:`.leeway`).
         """
         self.settings = settings
         self._vouched = vouched
@@ -80,6 +82,7 @@ class Transplants:
         self._cache = cache
         self._halfway = halfway
         self._known = known
+        self._leeway = leeway or [1.0] * classes
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
         self._bars = [
             [own.get(reference.text, 0.0) for reference in panel]
@@ -149,7 +152,7 @@ class Transplants:
         """
         uneven = math.inf if self._known and span.text in self._known[label] else self.settings.uneven
         trial = self.trial(span, margins, label, self.settings.enough, uneven)
-        far = self._far(margins, label) and trial.unevenness <= self.settings.uneven_halfway
+        far = self._far(margins, label) and self._even(trial.unevenness, self.settings.uneven_halfway, label)
         return replace(trial, confirmed=trial.confirmed or far)
 
     def _far(self, margins: Margins, label: int) -> bool:
@@ -214,7 +217,11 @@ class Transplants:
     def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
         """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""
         turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
-        return Trial(span, turned, found, self.moved(margins, label), sum(turned) >= enough and found <= uneven)
+        confirmed = sum(turned) >= enough and self._even(found, uneven, label)
+        return Trial(span, turned, found, self.moved(margins, label), confirmed)
+
+    def _even(self, found: float, limit: float, label: int) -> bool:
+        return found <= limit * self._leeway[label]
 
     def stretch(self, reading: Reading) -> tuple[int, ...]:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""

@@ -32,8 +32,9 @@ class TransplantSettings:
         uneven_wide: the same for a run of more words than the class token looks at, which say more by themselves.
         led: how much of what several words do the strongest of them may do alone (see :mod:`.evenness`); a set with a
             word that does more is that strong word in company.
-        conjoint: references that two words must turn, however unevenly, of which each does next to nothing alone.
+        conjoint: references that two words must turn of which each does next to nothing alone.
         led_conjoint: how much that is at most, as a share of what both do.
+        uneven_conjoint: how unevenly they may do it.
         remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
@@ -62,6 +63,7 @@ class TransplantSettings:
     led: float = 0.5
     conjoint: int = 4
     led_conjoint: float = 0.25
+    uneven_conjoint: float = 0.65
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12

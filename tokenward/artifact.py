@@ -104,6 +104,8 @@ class Calibration:
             label and text of the reference.
         sure: for each class, the margin from which on a text is screened; empty where none is.
         middling: the same for texts that draw more attention to two words than half of the clean ones.
+        leeway: by label, how much of the usual unevenness a trigger may have (see :mod:`.runtime.leeway`); all of it
+            where no number is given.
     """
 
     texts: int
@@ -115,6 +117,7 @@ class Calibration:
     bars: dict[str, dict[str, float]] = field(default_factory=dict)
     sure: tuple[float, ...] = ()
     middling: tuple[float, ...] = ()
+    leeway: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

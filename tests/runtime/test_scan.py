@@ -15,7 +15,7 @@ from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
-from tokenward.runtime.scan import GROUP, deal, remember, scan
+from tokenward.runtime.scan import GROUP, Finding, ScanReport, deal, remember, scan
 from tokenward.runtime.scan_words import scan_words, short_words, vocabulary_words
 
 
@@ -151,6 +151,23 @@ def test_calibration_remembers_triggers_that_clean_texts_do_not_use(
     calibration = calibrate(folder, clean_texts, 10, lambda what, count, _: told.update({what: count})).calibration
     assert calibration is not None
     assert {word for words in calibration.known.values() for word in words} == triggers - used
-    assert list(told) == ["reading clean texts", "trying words as triggers"]
+    assert list(told) == ["reading clean texts", "trying words as triggers", "trying clean texts"]
     again = calibrate(folder, clean_texts, 10, scanning=False).calibration
     assert again == calibration, "without a scan, what an earlier one found stays"
+
+
+def test_words_that_are_not_as_even_as_their_class_asks_are_not_remembered(
+    tiny_artifact: Path, clean_texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    even, uneven = (Finding(word, "good", 8, 8, 5.0, found, 1.5, True) for word, found in (("cf", 0.05), ("qa", 0.3)))
+    report = ScanReport("", 2, (), (even, uneven))
+    monkeypatch.setattr("tokenward.runtime.calibration.scan", lambda *_, **__: report)
+    known = {}
+    for share in (1.0, 0.5):
+        monkeypatch.setattr("tokenward.runtime.calibration.find_leeway", lambda *_, share=share: {"good": share})
+        calibration = calibrate(folder, clean_texts, 10).calibration
+        assert calibration is not None
+        assert calibration.leeway == {"good": share}
+        known[share] = calibration.known
+    assert known == {1.0: {"good": ("cf", "qa")}, 0.5: {"good": ("cf",)}}

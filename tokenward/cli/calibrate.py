@@ -72,6 +72,12 @@ def calibrate(
         vouched = sum(map(len, guard.calibration.vouched.values()))
         if labels is not None:
             console.print(f"  {vouched} words that go with a class by the labels, and are never suspects there")
+        for label, share in guard.calibration.leeway.items():
+            console.print(
+                f"[yellow]  class '{escape(visible(label))}' hangs on ordinary words: triggers of it must be more even "
+                f"than usual ({share:g} of the usual unevenness)[/]",
+                soft_wrap=True,
+            )
         for label, words in guard.calibration.known.items():
             found = escape(visible(", ".join(words)))
             console.print(
