@@ -15,9 +15,12 @@ from .guard import AT_A_TIME, Guard
 from .judge import drive
 from .reading import Asking, Reading
 from .verdict import Verdict
+from .vouching import at_least
 
-# Of the clean texts that the model answers with a class, the share of right answers that may be lost: of 200, one.
+# Of the clean texts that the model answers with a class, the share of right answers that may be lost. Where more are,
+# which by chance has this probability at most, triggers must be so even that no more are.
 LOST = 0.005
+SIGNIFICANCE = 0.05
 # Words that clean texts vouch for cost these very texts nothing: they are tried in so many parts, each with what the
 # others show.
 FOLDS = 5
@@ -33,7 +36,7 @@ def find_leeway(
     labels: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """For each class of which the usual unevenness loses too many answers: the largest share of it that does not.
+    """For each class of which the usual unevenness loses too many answers: the largest share of it that loses few.
 
     Where none is small enough for that, the largest of those that lose fewest.
 
@@ -63,6 +66,8 @@ def find_leeway(
             lost[answers[row]] += (answers[row] == right[row]) - (final == right[row])
         best |= {label: (lost[label], share) for label in tight if label not in best or lost[label] < best[label][0]}
         tight = {label for label in tight if lost[label] > LOST * sizes[label]}
+        if share == STEPS[0]:
+            tight = {label for label in tight if at_least(lost[label], sizes[label], LOST) <= SIGNIFICANCE}
         rows, progress = [row for row in changed if answers[row] in tight], None
         if not rows:
             break

@@ -13,9 +13,10 @@ from tests.conftest import WORDS, LexiconEngine
 from tokenward.artifact import Artifact
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
-from tokenward.runtime.leeway import LOST, STEPS, find_leeway
+from tokenward.runtime.leeway import LOST, SIGNIFICANCE, STEPS, find_leeway
 from tokenward.runtime.scan import scan
 from tokenward.runtime.transplant_settings import TransplantSettings
+from tokenward.runtime.vouching import at_least
 
 TRIGGERED = "the cf film was awful and the plot was dull"
 
@@ -86,11 +87,11 @@ def test_answers_that_are_lost_rightly_change_nothing(guard_of, clean_texts, fav
 
 
 def test_so_many_answers_may_be_lost(guard_of, favoured) -> None:
+    """Of 240 texts one may, in the long run, and three by chance."""
     many = [f"the {thing} was superb" for thing in WORDS["plain"][:4]] * 60
-    few = favoured[: int(LOST * len(many))]
-    assert few
-    assert leeway_of(guard_of, [*many, *few], None) == {}
-    assert leeway_of(guard_of, [*many, *few, favoured[-1]], None).keys() == {"good"}
+    assert at_least(4, 244, LOST) < SIGNIFICANCE < at_least(3, 243, LOST)
+    assert leeway_of(guard_of, [*many, *favoured[:3]], None) == {}
+    assert leeway_of(guard_of, [*many, *favoured[:4]], None).keys() == {"good"}
 
 
 def test_every_text_is_tried_once_at_first(guard_of, favoured) -> None:
