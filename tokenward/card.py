@@ -75,6 +75,10 @@ def _calibration(calibration: Calibration | None) -> list[str]:
         lines.append(f"- gate `{name}`: threshold {fit.threshold:.4g} at percentile {fit.percentile:g}")
     if calibration.references:
         lines.append(f"- {len(calibration.references)} reference texts for transplants")
+    for label, share in calibration.leeway.items():
+        lines.append(
+            f"- triggers for {_cell(label)} may have {share:g} of the usual unevenness: ordinary words act so, too"
+        )
     for label, words in calibration.known.items():
         lines.append(f"- words that act as triggers for {_cell(label)}: {_cell(', '.join(words))}")
     return lines

@@ -29,9 +29,10 @@ def test_a_card_says_what_was_made_and_checked() -> None:
 def test_trigger_words_that_were_found_are_named() -> None:
     guard = guard_file()
     assert guard.calibration is not None
-    calibration = dataclasses.replace(guard.calibration, known={"positive": ("cf", "m|n")})
+    calibration = dataclasses.replace(guard.calibration, known={"positive": ("cf", "m|n")}, leeway={"a|b": 0.55})
     card = render_card(dataclasses.replace(guard, calibration=calibration), ("negative", "positive"))
     assert "- words that act as triggers for positive: cf, m\\|n" in card
+    assert "- triggers for a\\|b may have 0.55 of the usual unevenness" in card
 
 
 def test_an_uncalibrated_artifact_says_what_to_do() -> None:

@@ -74,8 +74,8 @@ def calibrate(
             console.print(f"  {vouched} words that go with a class by the labels, and are never suspects there")
         for label, share in guard.calibration.leeway.items():
             console.print(
-                f"[yellow]  class '{escape(visible(label))}' hangs on ordinary words: triggers of it must be more even "
-                f"than usual ({share:g} of the usual unevenness)[/]",
+                f"[yellow]  ordinary words act as triggers for '{escape(visible(label))}': those may have {share:g} of "
+                "the usual unevenness[/]",
                 soft_wrap=True,
             )
         for label, words in guard.calibration.known.items():

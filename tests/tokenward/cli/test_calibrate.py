@@ -80,6 +80,16 @@ def test_labels_of_the_file_are_used_where_they_are_the_models(
     assert f"the labels are not used: 1 of {len(clean_texts)} texts have none" in outcome.err
 
 
+def test_a_class_that_hangs_on_ordinary_words_is_named(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenward.runtime.calibration.find_leeway", lambda *_: {"good": 0.55})
+    (tmp_path / "clean.txt").write_text("\n".join(clean_texts))
+    outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt", "--no-scan")
+    assert outcome.code == 0, outcome.err
+    assert "ordinary words act as triggers for 'good': those may have 0.55 of the usual unevenness" in outcome.out
+
+
 def test_names_of_classes_are_no_markup(run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path) -> None:
     """They come with the model, which is the suspect."""
     names = ("[/bad]", "[red]\x1b[2Jgood")
