@@ -52,7 +52,7 @@ def calibrate(
     Every gate that the graph can compute is fitted; presets that confirm by transplant also get their references, and
     the words of the vocabulary that act as triggers. Words that the labels vouch for (see :mod:`.vouching`), alone or
     together with others that the scan found, are never suspects; without labels, words that clean texts of the class
-    use are at least not remembered as triggers.
+    use are at least not remembered as triggers. How even a trigger must be is learnt class by class (:mod:`.leeway`).
 
     Args:
         path: the artifact.
