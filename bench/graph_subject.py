@@ -71,10 +71,11 @@ def of_checkpoint(checkpoint: Path, folder: Path, precisions: Sequence[Precision
             path = folder / f"{preset}-{precision}.onnx"
             write_graph(traced, preset, precision, table, path)
             variants += _ways(f"{preset} {precision}", preset, path)
-    for precision in precisions:
-        path = folder / f"padded-{precision}.onnx"
-        write_graph(traced, "tokenward", precision, table, path, packed=False)
-        variants.append(Variant(f"tokenward {precision}, padded", path, ALWAYS_SKIP))
+    for without, one_pass in {"padded": {"packed": False}, "apart": {"merged": False}}.items():
+        for precision in precisions:
+            path = folder / f"{without}-{precision}.onnx"
+            write_graph(traced, "tokenward", precision, table, path, **one_pass)
+            variants.append(Variant(f"tokenward {precision}, {without}", path, ALWAYS_SKIP))
     plain, narrowed = _yardsticks(traced, folder)
     return Subject(plain, narrowed, tuple(variants), _tokenizer(source, folder), source.vocabulary)
 
@@ -98,13 +99,14 @@ def write_graph(
     path: Path,
     *,
     packed: bool = True,
+    merged: bool = True,
 ) -> None:
     """Build a preset's graph from a trace, which stays as it is, without the checks of an export."""
     model = traced.clone()
     layout = discover(model.graph)
     if precision == "fp16":
         layout = to_half(model, layout)
-    settings = ExportSettings(preset, precision=precision, packed=packed)
+    settings = ExportSettings(preset, precision=precision, packed=packed, merged=merged)
     guard_graph(model, layout, plan(settings, len(layout.attention)), table)
     if precision == "fp16":
         sum_in_single(model)

@@ -1,4 +1,4 @@
-"""Assembles the guarded graph: the plain classifier, then narrowing, attention tap, gradient, scores, gate, packing."""
+"""Assembles the guarded graph: the plain classifier, then its passes, gradient, scores, gate and packing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .axes import BATCH, SEQUENCE
 from .discovery import Layout
 from .emitter import Emitter
 from .gate import Gated, gate_rows, rows_at_or_above
+from .merging import merge
 from .names import GATE, OUTPUTS, free_names
 from .narrowing import narrow
 from .packing import pack
@@ -37,6 +38,8 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
     graph = model.graph
     free_names(graph, (*OUTPUTS, GATE))
     copies = narrow(graph, layout) if plan.narrowed else {}
+    if plan.merged:
+        merge(graph, apart=(*copies, layout.logits))
     op = Emitter(graph, prefix="guard")
     scored = scoring.scored_tokens(op, layout, table)
     class_attention = attention_tap.class_attention(op, layout, copies)

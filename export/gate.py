@@ -50,6 +50,7 @@ def gate_rows(graph: ir.Graph, gated: Sequence[Gated], rows: ir.Value, kept: Ite
     body = ir.Graph([], [], nodes=[], name="chosen_rows")
     outer, op = Emitter(graph, prefix="gate"), Emitter(body, constants=graph, prefix="chosen")
     index = outer.Reshape(outer.NonZero(rows), [-1]).value
+    index.shape = ir.Shape(["chosen"])
 
     cut = _RowCut(graph, op, index)
     moved = [node for node in graph if node in inside]

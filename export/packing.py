@@ -14,7 +14,7 @@ from math import prod
 import onnx_ir as ir
 
 from .axes import BATCH, SEQUENCE
-from .emitter import Emitter
+from .emitter import Emitter, Term
 from .region import constant, dims, is_constant
 
 _TOKENS = ((BATCH, SEQUENCE), (f"{BATCH}*{SEQUENCE}",))
@@ -138,7 +138,11 @@ def _worth_it(nodes: list[ir.Node]) -> list[ir.Node]:
                 smaller, larger = sorted((group[producer], group[node]), key=len)
                 larger |= smaller
                 group.update(dict.fromkeys(smaller, larger))
-    return [node for node in nodes if any(member.op_type in _PRODUCTS for member in group[node])]
+    chosen = {node for node in nodes if any(member.op_type in _PRODUCTS for member in group[node])}
+    for node in reversed(nodes):  # one row is moved as fast as its parts
+        if node.op_type == "Split" and not any(use.node in chosen for value in node.outputs for use in value.uses()):
+            chosen.discard(node)
+    return [node for node in nodes if node in chosen]
 
 
 class _Rows:
@@ -155,6 +159,8 @@ class _Rows:
         row = op.CumSum(op.Cast(kept, to=ir.DataType.INT64), op.value([0])) - op.value([1])
         self._places = {2: row, 3: op.Reshape(row, op.Shape(attention_mask))}  # by the rank of what is put there
         self._packed: dict[ir.Value, ir.Value] = {}
+        self._chosen: dict[ir.Value, ir.Value] = {}
+        self._parts: dict[tuple[int, int, int], ir.Value] = {}
 
     def move(self, nodes: list[ir.Node]) -> None:
         """Let ``nodes``, which are in order, work on packed rows; whoever else reads them gets them back in place."""
@@ -183,11 +189,37 @@ class _Rows:
             graph = use.node.graph
             if use.node in moved or not isinstance(graph, ir.Graph):
                 continue
+            if graph is self._op.graph and _splits_evenly(use.node):
+                self._deal(value, use.node, place)
+                continue
+            if graph is not self._op.graph and _chooses_texts(use.node):
+                use.node.replace_input_with(1, self._rows_of_chosen(use.node, place))
+                continue
             if graph not in unpacked:
                 unpacked[graph] = self._emitter(graph).Gather(value, place, axis=0).value
                 unpacked[graph].shape = value.shape
             use.node.replace_input_with(use.idx, unpacked[graph])
         value.shape = ir.Shape(["tokens", _width(value)])
+
+    def _deal(self, value: ir.Value, split: ir.Node, place: Term) -> None:
+        """Put the parts of ``value``'s rows in place without splitting the rows first."""
+        count, rank = len(split.outputs), _rank(value)
+        rows = self._op.Reshape(value, [-1, _width(split.outputs[0])])
+        for number, part in enumerate(split.outputs):
+            key = (rank, count, number)
+            if key not in self._parts:
+                self._parts[key] = (place * self._op.term([count]) + self._op.term([number])).value
+            unpacked = self._op.Gather(rows, self._parts[key], axis=0).value
+            unpacked.shape, unpacked.type = part.shape, part.type
+            part.replace_all_uses_with(unpacked)
+
+    def _rows_of_chosen(self, choice: ir.Node, place: Term) -> ir.Value:
+        """Where the rows of the texts that a Gather chooses are, in place of which texts these are."""
+        index = choice.inputs[1]
+        assert index is not None
+        if index not in self._chosen:
+            self._chosen[index] = self._op.Gather(place, index, axis=0).value
+        return self._chosen[index]
 
     def _emitter(self, graph: ir.Graph) -> Emitter:
         """What writes into ``graph``: the one that was given, or the body of an `If` in it."""
@@ -203,6 +235,19 @@ class _Rows:
             node.replace_input_with(1, self._op.value([-1, _width(node.outputs[0])]))
         elif "axis" in node.attributes:
             node.attributes["axis"] = ir.AttrInt64("axis", -1)
+
+
+def _splits_evenly(node: ir.Node) -> bool:
+    """Whether a node cuts rows into parts of one width."""
+    parts = node.op_type == "Split" and not node.domain and _split(node) and all(map(_has_rows, node.outputs))
+    return parts and len({dims(value) for value in node.outputs}) == 1
+
+
+def _chooses_texts(node: ir.Node) -> bool:
+    """Whether a node takes whole texts out of [batch, sequence, width], as the gate does."""
+    if node.op_type != "Gather" or node.domain or node.attributes.get_int("axis", 0) != 0:
+        return False
+    return [_rank(value) for value in node.inputs if value is not None] == [3, 1]
 
 
 def _rank(value: ir.Value) -> int:

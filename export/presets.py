@@ -23,6 +23,7 @@ class ExportSettings:
         attention_layers: layers (from 0) whose attention is averaged.
         narrowed: compute the last layer for the class token only.
         gated: put what not every text needs behind the graph's ``gate`` input.
+        merged: make projections of the same rows, such as queries, keys and values, in one product.
         packed: compute what treats tokens alike for real tokens alone, not for padding; not in fp16, since on a GPU
             it would have to wait for their number.
         minimum_agreement: share of texts on which a graph of lower precision must give the label of fp32.
@@ -36,6 +37,7 @@ class ExportSettings:
     attention_layers: tuple[int, ...] | None = None
     narrowed: bool = True
     gated: bool | None = None
+    merged: bool = True
     packed: bool = True
     precision: Precision = "fp32"
     minimum_agreement: float = 0.95
@@ -57,6 +59,7 @@ class Plan:
     attention_layers: tuple[int, ...]
     narrowed: bool
     gated: bool
+    merged: bool
     packed: bool
     attention_gated: bool
 
@@ -87,6 +90,7 @@ def plan(settings: ExportSettings, layers: int) -> Plan:
         attention_layers=tuple(sorted(set(attention))),
         narrowed=settings.narrowed,
         gated=gated,
+        merged=settings.merged,
         packed=settings.packed and settings.precision != "fp16",
         attention_gated=gated and settings.preset == "tokenward",
     )

@@ -32,7 +32,8 @@ def test_every_preset_is_there_in_every_precision(subject: Subject) -> None:
         assert gates[f"late {precision}, every row"] == NEVER_SKIP
         assert gates[f"tokenward {precision}, forward"] == ALWAYS_SKIP
         assert gates[f"tokenward {precision}, padded"] == ALWAYS_SKIP
-    assert len(gates) == 10
+        assert gates[f"tokenward {precision}, apart"] == ALWAYS_SKIP
+    assert len(gates) == 12
     for variant in subject.variants:
         ops = {node.op_type for node in ir.load(variant.path).graph.all_nodes()}
         assert ("MatMulInteger" in ops) == ("int8" in variant.name)
@@ -50,7 +51,7 @@ def test_a_gate_is_timed_on_texts_alone(subject: Subject, clean_texts: list[str]
     work = [shaped(3, 7, subject.vocabulary), real(clean_texts[:40], subject)]
     rows = measure_graphs(subject, work, rounds=1)
     by_name = {(row.workload, row.name): row for row in rows}
-    assert len(rows) == (2 + 8) + (2 + 10)
+    assert len(rows) == (2 + 10) + (2 + 12)
     assert ("3 × 7", "paper fp32, gated") not in by_name
     gated = by_name["40 texts", "paper fp32, gated"]
     assert gated.skipped is not None

@@ -25,7 +25,7 @@ MODELS = (
 )
 POOLINGS = {"modernbert mean": "mean", "gpt2 last": "last"}
 FORMS = {
-    "full": ExportSettings("paper", narrowed=False, gated=False, packed=False),
+    "full": ExportSettings("paper", narrowed=False, gated=False, merged=False, packed=False),
     "narrowed": ExportSettings("paper", gated=False),
     "gated": ExportSettings("paper"),
     "late": ExportSettings("late"),

@@ -116,6 +116,26 @@ def halves(op: Emitter, x: Term) -> Term:
     return op.Tanh(first) * second
 
 
+def split(op: Emitter, x: Term, widths: list[int], axis: int = -1) -> list[Term]:
+    outputs = [ir.Value(name=op.name("part"), type=ir.TensorType(ir.DataType.FLOAT)) for _ in widths]
+    attributes = [ir.AttrInt64("axis", axis)]
+    op.graph.append(
+        ir.Node("", "Split", [x.value, op.value(widths)], attributes, outputs=outputs, name=op.name("split"))
+    )
+    return [op.term(output) for output in outputs]
+
+
+def together(op: Emitter, x: Term, mask: Term, widths: list[int]) -> Term:
+    """Attention, its queries, keys and values made at once."""
+    weights = np.random.default_rng(3).normal(size=(8, sum(widths))).astype(np.float32)
+    parts = [ir.Value(name=op.name("part"), type=ir.TensorType(ir.DataType.FLOAT)) for _ in widths]
+    made_at_once = [op.MatMul(x, weights).value, op.value(widths)]
+    op.graph.append(ir.Node("", "Split", made_at_once, [ir.AttrInt64("axis", -1)], outputs=parts, name="split"))
+    q, k, v = map(op.term, parts)
+    scores = op.MatMul(q, op.Transpose(k, perm=[0, 2, 1])) + (op.Transpose(mask, perm=[0, 2, 1]) - 1.0) * 1e4
+    return op.MatMul(op.Softmax(scores, axis=-1), v)
+
+
 PACKED: dict[str, Callable[[Emitter, Term, Term], Term]] = {
     "a product": lambda op, x, _: op.MatMul(x, WEIGHTS),
     "bias and activation": lambda op, x, _: op.Gelu(op.MatMul(x, WEIGHTS) + SCALE) - 1.5,
@@ -136,6 +156,11 @@ PACKED: dict[str, Callable[[Emitter, Term, Term], Term]] = {
         ),
         WEIGHTS,
     ),
+}
+
+PACKED |= {
+    "attention, parts of one width": lambda op, x, mask: together(op, x, mask, [8, 8, 8]),
+    "attention, parts of two widths": lambda op, x, mask: together(op, x, mask, [4, 4, 8]),
 }
 
 PADDED: dict[str, Callable[[Emitter, Term, Term], Term]] = {
@@ -161,6 +186,24 @@ def test_ops_that_treat_tokens_alike(kind: str, tmp_path: Path) -> None:
     for lengths in ([7, 3, 1], [5], [4, 4]):
         feed = feed_of(lengths)
         np.testing.assert_allclose(answer(model, tmp_path, feed), answer(plain, tmp_path, feed), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("widths", "splits"), [([8, 8, 8], 0), ([4, 4, 8], 1)])
+def test_parts_of_one_width_are_put_in_place_without_being_split(widths: list[int], splits: int) -> None:
+    model, mask = made(lambda op, x, mask: together(op, x, mask, widths))
+    assert pack(model.graph, mask)
+    finish(model)
+    assert [node.op_type for node in model.graph].count("Split") == splits
+
+
+def test_rows_of_chosen_texts_are_taken_once(tiny, table) -> None:
+    model = tiny("bert").graph()
+    layout = discover(model.graph)
+    assert guard_graph(model, layout, plan(ExportSettings("paper"), len(layout.attention)), table)
+    (body,) = (node.attributes["then_branch"].as_graph() for node in model.graph if node.op_type == "If")
+    for node in body:
+        if node.op_type == "Gather" and node.inputs[0].producer() in set(body):
+            assert node.inputs[0].producer().op_type != "Gather"
 
 
 @pytest.mark.parametrize("kind", PADDED)

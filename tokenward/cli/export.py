@@ -61,6 +61,12 @@ def export(
             "--narrowed/--full", help="Compute the last layer for the class token alone.", rich_help_panel=_BY_HAND
         ),
     ] = True,
+    merged: Annotated[
+        bool,
+        typer.Option(
+            "--merged/--apart", help="Make queries, keys and values in one product.", rich_help_panel=_BY_HAND
+        ),
+    ] = True,
     packed: Annotated[
         bool,
         typer.Option(
@@ -103,6 +109,7 @@ def export(
         attention_layers=_layers(attention_layers),
         narrowed=narrowed,
         gated=gated,
+        merged=merged,
         packed=packed,
         precision=precision,
         minimum_agreement=min_agreement,

@@ -54,6 +54,11 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "model.onnx", folder
 
 
+def merged_products(artifact: Path) -> int:
+    graph = ir.load(artifact / "model.onnx").graph
+    return sum(node.op_type == "MatMul" and "merged" in str(node.inputs[1]) for node in graph.all_nodes())
+
+
 def test_an_onnx_file_becomes_an_artifact_and_what_was_found_is_printed(run, files, tmp_path: Path) -> None:
     model, tokenizer = files
     outcome = run("export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out", "--labels", "no, yes")
@@ -65,6 +70,7 @@ def test_an_onnx_file_becomes_an_artifact_and_what_was_found_is_printed(run, fil
     artifact = load_artifact(tmp_path / "out")
     assert artifact.labels == ("no", "yes")
     assert artifact.guard.graph.preset == "tokenward"
+    assert merged_products(tmp_path / "out") == 2  # keys and values, forwards and back
 
 
 def test_precision_and_agreement_are_reported(run, files, tmp_path: Path) -> None:
@@ -83,11 +89,12 @@ def test_layers_by_hand_make_it_custom(run, files, tmp_path: Path) -> None:
     model, tokenizer = files
     outcome = run(
         *("export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out"),
-        *("--attention-layers", "0", "--full", "--padded"),
+        *("--attention-layers", "0", "--full", "--apart", "--padded"),
     )
     assert outcome.code == 0, outcome.err
     graph = load_artifact(tmp_path / "out").guard.graph
     assert (graph.preset, graph.attention_layers, graph.narrowed, graph.packed) == ("custom", (0,), False, False)
+    assert merged_products(tmp_path / "out") == 0
 
 
 @pytest.mark.parametrize(
