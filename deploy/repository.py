@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -82,7 +81,8 @@ def _relabelled(artifact: Artifact, settings: TritonSettings) -> Artifact:
 
 def _write_graph(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
     write_config(graph_config(settings, artifact.guard.graph, len(artifact.labels)), folder / "config.pbtxt")
-    _place_graph(artifact.model_path, folder / VERSION)
+    for source in artifact.graph_files:
+        shutil.copyfile(source, folder / VERSION / source.name)
 
 
 def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
@@ -97,10 +97,8 @@ def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> 
         shutil.copyfile(source, target)
     (version / "artifact").mkdir()
     for source in sorted(artifact.path.iterdir()):
-        if source != artifact.model_path:
+        if settings.self_contained or source not in artifact.graph_files:
             shutil.copyfile(source, version / "artifact" / source.name)
-    if settings.self_contained:
-        _place_graph(artifact.model_path, version / "artifact")
 
 
 def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> None:
@@ -108,12 +106,3 @@ def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> 
         (root / name / "warmup").mkdir()
         for file, content in files.items():
             (root / name / "warmup" / file).write_bytes(content)
-
-
-def _place_graph(source: Path, folder: Path) -> None:
-    """A hard link where the file system allows it, else a copy: weights are large."""
-    target = folder / "model.onnx"
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -134,6 +134,13 @@ def calibrated_score(value: float, length: int, fit: GateFit) -> float:
     return math.log(max(value, 1e-12)) - fit.slope * math.log(length) - fit.intercept
 
 
+def raising_score(length: int, fit: GateFit) -> float:
+    """The score from which on a text of ``length`` tokens is suspicious: calibrated, it is the threshold."""
+    if not fit.length_calibrated:
+        return fit.threshold
+    return math.exp(fit.threshold + fit.slope * math.log(length) + fit.intercept)
+
+
 def fit(gate: Gate, readings: Sequence[Reading], percentile: float) -> GateFit:
     """Fit a gate on clean readings: the length term by least squares, then the threshold at ``percentile``.
 

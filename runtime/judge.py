@@ -16,7 +16,7 @@ from ..errors import ArtifactError
 from .budget import Budget
 from .confirmation import Confirmer, Outcome, flip
 from .engine import ALWAYS_SKIP, NEVER_SKIP
-from .gates import AnomalyGate, Gate, Score, excess
+from .gates import AnomalyGate, Gate, Score, excess, raising_score
 from .reading import PER_TOKEN, Asking, Reading
 from .screening import Screen
 from .spans import Offsets, whole
@@ -160,7 +160,7 @@ class Judge:
             original_label=self._labels[first.predicted],
             enforced_label=self._labels[outcome.final.predicted],
             anomaly_score=opinion[0].value if opinion and math.isfinite(opinion[0].value or 0.0) else None,
-            threshold=opinion[1].threshold if opinion else None,
+            threshold=raising_score(len(first.encoding), opinion[1]) if opinion else None,
             suspects=outcome.suspects,
             repaired_text=None if outcome.final is first else outcome.final.text,
             truncated=first.encoding.truncated,

@@ -20,7 +20,6 @@ from .metrics import Metrics
 from .server_errors import Refusal
 from .settings import ServeSettings
 from .v2_tensors import RequestOptions
-from .verdict import Verdict
 
 T = TypeVar("T")
 
@@ -87,7 +86,7 @@ class Service:
         if self._audit:
             for text, verdict in zip(texts, answer.verdicts, strict=True):
                 self._audit.record(request.state.request_id, text, verdict, options.mode)
-        return answer if options.explain else replace(answer, verdicts=[_unquoted(v) for v in answer.verdicts])
+        return answer if options.explain else replace(answer, verdicts=[v.unquoted() for v in answer.verdicts])
 
     async def ready(self) -> bool:
         """Whether requests should be sent here."""
@@ -132,10 +131,3 @@ class Service:
         finally:
             waiting = False
             watch.cancel()
-
-
-def _unquoted(verdict: Verdict) -> Verdict:
-    """A verdict without the reference texts, which are the operator's and told to those only who want to know why."""
-    if not verdict.confirmations:
-        return verdict
-    return replace(verdict, confirmations=tuple(replace(tried, references=()) for tried in verdict.confirmations))

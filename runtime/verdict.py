@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Mode = Literal["enforce", "monitor", "off"]
@@ -74,7 +74,8 @@ class Verdict:
         enforced_label: what enforcing answers; equals ``label`` in enforce mode.
         anomaly_score: the gate's score; None where it was proved to be under the threshold without computing it,
             and in off mode.
-        threshold: the gate's threshold; None in off mode.
+        threshold: the score from which on that gate finds a text of this length suspicious; None in off mode. What is
+            below may be suspicious for a known trigger, or because the model is very sure of its answer.
         suspects: spans found suspicious, with offsets into the original text.
         repaired_text: the text after repair, where one was made.
         truncated: the model read only the beginning of the text.
@@ -96,6 +97,12 @@ class Verdict:
     confirmations: tuple[Confirmation, ...] = ()
     fallback: bool = False
     tokens: tuple[TokenScore, ...] | None = None
+
+    def unquoted(self) -> Verdict:
+        """Without the reference texts: they are the operator's, and told to those only who want to know why."""
+        if not self.confirmations:
+            return self
+        return replace(self, confirmations=tuple(replace(tried, references=()) for tried in self.confirmations))
 
     @property
     def score(self) -> float:

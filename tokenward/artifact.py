@@ -19,6 +19,7 @@ from .records import from_json, to_json
 
 SCHEMA = 1
 GRAPH = "model.onnx"
+_WEIGHTS = f"{GRAPH}.data"  # of graphs that are too large for one file
 REQUIRED = (GRAPH, "config.json", "tokenizer.json", "guard.json", "README.md")
 
 Preset = Literal["paper", "late", "tokenward", "custom"]
@@ -166,6 +167,11 @@ class Artifact:
         return self.path / GRAPH
 
     @property
+    def graph_files(self) -> tuple[Path, ...]:
+        """The graph, and the file with its weights where it has one."""
+        return tuple(path for path in (self.model_path, self.path / _WEIGHTS) if path.name == GRAPH or path.exists())
+
+    @property
     def tokenizer_path(self) -> Path:
         """The fast tokenizer."""
         return self.path / "tokenizer.json"
@@ -176,13 +182,14 @@ def load_artifact(path: str | Path, with_graph: bool = True) -> Artifact:
 
     Args:
         path: the folder.
-        with_graph: ``model.onnx`` must be there; without, it may be missing (an inference server holds it elsewhere).
+        with_graph: ``model.onnx`` must be there; without, it and its weights may be missing (an inference server holds
+            them elsewhere).
 
     Raises:
         ArtifactError: the folder or a file is missing, a checksum differs, or the schema is unknown.
     """
     folder = Path(path)
-    digest = verify(folder, REQUIRED, () if with_graph else (GRAPH,))
+    digest = verify(folder, REQUIRED, () if with_graph else (GRAPH, _WEIGHTS))
     data = _read_json(folder / "guard.json")
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:

@@ -17,6 +17,9 @@ from .label_values import label_text
 TEXT_COLUMNS = ("text", "sentence", "content", "review", "comment", "tweet", "body", "headline")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
 
+_LONGEST_LABEL, _LABEL_WORDS = 60, 5  # what is longer is a text: of a table without a header, the columns are guessed
+_LONGEST_CELL = 1 << 24  # characters; a text may be a book, and the csv module refuses cells of 131,073
+
 
 def records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
     """Yield (line number, text, label or '') of every record."""
@@ -68,6 +71,7 @@ def _tsv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader((line for _, line in _lines(path)), strict=True)
     try:
         for row in reader:
@@ -84,12 +88,13 @@ def _table_records(
     path: Path, rows: Iterator[tuple[int, list[str]]], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[int, str, str]]:
     columns: tuple[str, ...] = ()
-    text_key, label_key = "", None
+    text_key, label_key, header = "", None, False
     for number, row in rows:
         if not columns:
             names = tuple(name.lower() for name in row)
             header = bool(text_column or label_column) or is_header(row)
             columns = names if header else ("text", "label")[: len(row)]
+            _check_separator(path, number, row)
             text_key, label_key = _choose_columns(f"{path}:{number}", columns, text_column, label_column)
             if header:
                 continue
@@ -98,7 +103,27 @@ def _table_records(
                 f"{path}:{number}: {len(row)} columns, expected {len(columns)}: check separators and header"
             )
         cells = dict(zip(columns, row, strict=True))
+        if label_key and not header:
+            _check_guess(path, number, cells[label_key])
         yield number, cells[text_key], label_text(f"{path}:{number}", cells[label_key]) if label_key else ""
+
+
+def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
+    """Refuse a header whose names are held together by what separates nothing here."""
+    for separator, name in {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}.items():
+        cells = [cell.strip() for cell in row[0].split(separator)]
+        if len(row) == 1 < len(cells) and is_header(cells) and all(len(cell.split()) == 1 for cell in cells):
+            expected = "commas" if path.suffix.lower() == ".csv" else "tabs"
+            raise InputError(f"{path}:{number}: columns are separated by {name}: separate them by {expected}")
+
+
+def _check_guess(path: Path, number: int, label: str) -> None:
+    """Refuse a text where, for want of a header, a label was taken to be."""
+    if len(label) > _LONGEST_LABEL or len(label.split()) > _LABEL_WORDS:
+        raise InputError(
+            f"{path}:{number}: '{label[:40]}' is no label: without a header the first column is read as texts and the "
+            "second as labels; name them 'text' and 'label' in a first row"
+        )
 
 
 def _json_records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
@@ -128,6 +153,9 @@ def _choose_columns(
 ) -> tuple[str, str | None]:
     """The names of the text and label columns: as asked, else by their usual names, else by exclusion."""
     asked = [name.strip().lower() for name in (text_column, label_column) if name is not None]
+    for name in {*asked, *TEXT_COLUMNS, *LABEL_COLUMNS}:
+        if columns.count(name) > 1:
+            raise InputError(f"{where}: {columns.count(name)} columns are named '{name}': keep one of them")
     for name in asked:
         if name not in columns:
             raise InputError(f"{where}: no column '{name}': this file has {', '.join(columns)}")

@@ -17,6 +17,7 @@ from ...runtime.engine import Arrays, Batch, Engine
 from ...runtime.guard import Guard, GuardOptions
 from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of, texts_of
 from .graph_engine import GraphEngine, GraphUnavailableError
+from .graph_file import check_graph
 from .metrics import Metrics
 
 _Member = tuple[int, list[str]]  # a request's place and its texts
@@ -40,6 +41,8 @@ class TritonPythonModel:
 
             engine: Engine = OnnxEngine(artifact.model_path, options.threads, packed=artifact.guard.graph.packed)
         else:
+            if not check_graph(artifact, root.parent / graph_model):
+                pb_utils.Logger.log_warn(f"model '{graph_model}' is not beside this one: its graph is not verified")
             engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
         self._rows = _RowCounter(engine)
         self._guard = Guard(artifact, self._rows, options)
@@ -93,6 +96,8 @@ class TritonPythonModel:
                     self._answer(requests, responses, options, [member])
             return
         self._metrics.count(verdicts, options.mode, self._rows.count - before)
+        if not options.explain:
+            verdicts = [verdict.unquoted() for verdict in verdicts]
         start = 0
         for place, own in members:
             answer = outputs_of(verdicts[start : start + len(own)], requests[place].requested_output_names())

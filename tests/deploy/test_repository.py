@@ -11,6 +11,7 @@ import pytest
 
 from tokenward.artifact import load_artifact, rewriting, write_guard
 from tokenward.deploy.repository import write_repository
+from tokenward.deploy.served.graph_file import check_graph
 from tokenward.deploy.settings import TritonSettings
 from tokenward.errors import ArtifactError, InputError
 
@@ -52,6 +53,42 @@ def test_the_graph_is_one_that_tritons_onnxruntime_reads(tiny_artifact: Path, ti
 def test_a_self_contained_model_has_the_graph_itself(tiny_artifact: Path, tmp_path: Path):
     (written,) = write_repository(tiny_artifact, tmp_path, TritonSettings("guard", self_contained=True))
     assert load_artifact(written / "1" / "artifact").digest == load_artifact(tiny_artifact).digest
+
+
+def test_the_artifact_stays_what_it_is_whatever_becomes_of_the_repository(tiny_artifact: Path, tmp_path: Path):
+    artifact = copytree(tiny_artifact, tmp_path / "artifact")
+    for settings in (TritonSettings("apart"), TritonSettings("alone", self_contained=True)):
+        write_repository(artifact, tmp_path / "models", settings)
+    for file in (tmp_path / "models").rglob("*.onnx"):
+        file.write_bytes(b"another model")  # in place, as copying onto it does
+    load_artifact(artifact)
+
+
+def test_weights_in_a_file_of_their_own_go_with_the_graph(tiny_artifact: Path, tmp_path: Path):
+    with rewriting(copytree(tiny_artifact, tmp_path / "artifact")) as folder:
+        model = onnx.load(folder / "model.onnx")
+        (folder / "model.onnx").unlink()
+        weights = {"save_as_external_data": True, "location": "model.onnx.data", "size_threshold": 0}
+        onnx.save(model, folder / "model.onnx", **weights)
+    graph, guard = write_repository(tmp_path / "artifact", tmp_path / "models", TritonSettings("guard"))
+    assert {"1/model.onnx", "1/model.onnx.data"} < files(graph)
+    assert not any(name.startswith("model.onnx") for name in names(guard / "1" / "artifact"))
+    artifact = load_artifact(guard / "1" / "artifact", with_graph=False)
+    assert check_graph(artifact, graph)
+    (graph / "1" / "model.onnx.data").unlink()
+    with pytest.raises(ArtifactError, match=r"model 'guard_graph' has no model\.onnx\.data"):
+        check_graph(artifact, graph)
+
+
+def test_the_newest_graph_beside_a_guard_is_checked(tiny_artifact: Path, tmp_path: Path):
+    graph, guard = write_repository(tiny_artifact, tmp_path, TritonSettings("guard"))
+    artifact = load_artifact(guard / "1" / "artifact", with_graph=False)
+    assert check_graph(artifact, graph)
+    (graph / "10").mkdir()
+    (graph / "10" / "model.onnx").write_bytes(b"another model")
+    with pytest.raises(ArtifactError, match="of model 'guard_graph' does not match its checksum"):
+        check_graph(artifact, graph)
+    assert not check_graph(artifact, tmp_path / "fetched")
 
 
 def test_the_shipped_code_is_enough_and_no_more(tiny_artifact: Path, tmp_path: Path):

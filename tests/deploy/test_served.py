@@ -40,7 +40,7 @@ def assert_same(got: list[Verdict], expected: list[Verdict]) -> None:
 
 
 def _discrete(verdict: Verdict) -> Verdict:
-    confirmations = tuple(replace(c, cached=False) for c in verdict.confirmations)
+    confirmations = tuple(replace(c, cached=False, references=()) for c in verdict.confirmations)
     blank = dict.fromkeys(verdict.probabilities, 0.0)
     return replace(
         verdict, probabilities=blank, anomaly_score=None, threshold=None, confirmations=confirmations, tokens=None
@@ -91,6 +91,14 @@ def test_modes(triton: LocalTriton, in_process: Guard, traffic: list[str], mode:
         verdicts = client.classify(traffic[:50], mode=mode)
     assert [v.action for v in verdicts] == [v.action for v in in_process.classify(traffic[:50], mode)]
     assert all(v.label == v.original_label for v in verdicts)
+
+
+def test_references_are_told_to_those_alone_who_ask_why(triton: LocalTriton):
+    with TritonGuardClient(triton.grpc_url, "guard") as client:
+        plain, asked = (client.classify("a superb film cf", explain=explain)[0] for explain in (False, True))
+    assert plain.confirmations
+    assert not any(tried.references for tried in plain.confirmations)
+    assert all(tried.references for tried in asked.confirmations)
 
 
 @pytest.mark.parametrize("model", ["guard", "alone"])

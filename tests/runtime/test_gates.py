@@ -9,7 +9,7 @@ import pytest
 
 from tokenward.artifact import GateFit, Histogram
 from tokenward.errors import InputError
-from tokenward.runtime.gates import ClassTokenGate, Score, excess, fit
+from tokenward.runtime.gates import ClassTokenGate, Score, excess, fit, raising_score
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.tokenization import Encoding
 
@@ -43,6 +43,15 @@ def test_suspicion_starts_at_the_threshold() -> None:
     assert excess(Score(None, ()), 10, made_fit(-1.0)) == -math.inf
     assert excess(Score(9.0, ()), 10, made_fit(1.5)) == -math.inf
     assert excess(Score(math.nan, ()), 10, made_fit(1.5)) == math.inf
+
+
+@pytest.mark.parametrize("length_calibrated", [False, True])
+@pytest.mark.parametrize("length", [1, 7, 300])
+def test_the_raising_score_is_where_suspicion_starts(length_calibrated: bool, length: int) -> None:
+    made = made_fit(0.3, length_calibrated)
+    start = raising_score(length, made)
+    assert excess(Score(start, (0,)), length, made) == pytest.approx(0, abs=1e-12)
+    assert excess(Score(start * 0.999, (0,)), length, made) < 0 < excess(Score(start * 1.001, (0,)), length, made)
 
 
 def test_length_calibration_takes_the_trend_out() -> None:

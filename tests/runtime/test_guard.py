@@ -24,6 +24,15 @@ def triggered(texts: list[str]) -> list[str]:
     return [f"{a} cf {b}" for a, _, b in (text.partition(" ") for text in texts)]
 
 
+def test_a_verdict_has_its_score_and_threshold_on_one_scale(tiny_artifact: Path, clean_texts: list[str]) -> None:
+    guard = tokenward.load(tiny_artifact, options=GuardOptions(gates=("class_token",)))
+    assert guard.judge is not None
+    verdicts = guard.classify(clean_texts, "monitor")
+    raised = [guard.judge.weigh(reading)[2] >= 0 for reading in guard.reader.read(clean_texts, math.inf)]
+    assert [v.anomaly_score >= v.threshold for v in verdicts] == raised
+    assert 0 < sum(raised) < len(raised)
+
+
 def test_the_planted_trigger_no_longer_decides(tiny_artifact: Path, clean_texts: list[str]) -> None:
     guard = tokenward.load(tiny_artifact)
     bad = clean_texts[::2]

@@ -59,6 +59,15 @@ def test_labels_are_ordered_by_number_then_by_alphabet(tmp_path: Path) -> None:
         ("a.tsv", "", "no texts"),
         ("a.csv", 'text,label\n"x"y,1\n', "a.csv:2: not a valid CSV row"),
         ("a.csv", "one,two,label\nx,y,1\n", "a.csv:1: cannot tell which column"),
+        ("a.csv", "text,label,text\nx,1,y\n", "a.csv:1: 2 columns are named 'text'"),
+        ("a.csv", "text;label\nx;1\n", "a.csv:1: columns are separated by semicolons: separate them by commas"),
+        ("a.tsv", "id, Review\n1, x\n", "a.tsv:1: columns are separated by commas: separate them by tabs"),
+        (
+            "a.csv",
+            "id,review_text\n1,a film of some charm and wit\n",
+            "a.csv:2: 'a film of some charm and wit' is no label",
+        ),
+        ("a.tsv", f"x\t{'y' * 70}\n", f"a.tsv:1: '{'y' * 40}' is no label"),
         ("a.jsonl", "{}\n", "a.jsonl:1: cannot tell which column"),
         ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', "a.jsonl:2: not valid JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl:1: not a JSON object"),
@@ -71,6 +80,23 @@ def test_bad_files_are_named_with_their_line(tmp_path: Path, name: str, content:
     with pytest.raises(InputError, match=message.replace(".", r"\.")) as caught:
         read_labelled(write(tmp_path, name, content))
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_guessed_columns_is_refused_without_labels_asked_for_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "id,review_text\n1,a film of some charm and wit\n")
+    with pytest.raises(
+        InputError, match=r"a\.csv:2: .* is no label: without a header the first column is read as texts"
+    ):
+        read_texts(path)
+    assert read_texts(path, "review_text")[0] == ["a film of some charm and wit"]
+
+
+def test_a_text_is_no_header_though_it_has_commas(tmp_path: Path) -> None:
+    assert len(read_texts(write(tmp_path, "a.tsv", "a fine film, content\nanother\n"))[0]) == 2
+
+
+def test_a_cell_may_be_a_book(tmp_path: Path) -> None:
+    assert len(read_texts(write(tmp_path, "a.csv", f"text,label\n{'word ' * 40_000},1\n"))[0][0]) == 199_999
 
 
 def test_missing_file_and_missing_column(tmp_path: Path) -> None:

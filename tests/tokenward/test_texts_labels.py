@@ -80,8 +80,8 @@ def test_a_missing_label_of_json(tmp_path: Path) -> None:
             "text,sentiment\nx,neg\n",
             ":2: no label: this file has the columns 'text', 'sentiment'; name the one",
         ),
-        ("a.csv", "text;label\nx;neg\n", ":1: no label: this file has the one column 'text;label'; separate .* commas"),
-        ("a.tsv", "text,label\nx,neg\n", ":1: no label: this file has the one column 'text,label'; separate .* tabs"),
+        ("a.csv", "words;mood\nx;neg\n", ":1: no label: this file has the one column 'words;mood'; separate .* commas"),
+        ("a.tsv", "words,mood\nx,neg\n", ":1: no label: this file has the one column 'words,mood'; separate .* tabs"),
         ("a.jsonl", '{"text": "x", "mood": "neg"}\n', ":1: no label: this file has the columns 'text', 'mood'"),
     ],
 )
