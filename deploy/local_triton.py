@@ -65,6 +65,8 @@ class LocalTriton:
     ) -> None:
         if not Path(repository).is_dir():
             raise LocalTritonError(f"no model repository at '{repository}': write one with 'tokenward deploy triton'")
+        if not any(Path(repository).glob("*/config.pbtxt")):
+            raise LocalTritonError(f"'{repository}' holds no model: write one with 'tokenward deploy triton'")
         self.repository = Path(repository).resolve()
         self.ports = ports
         self._options = list(options)
@@ -196,7 +198,8 @@ class LocalTriton:
 
     def _complaint(self) -> str:
         """The last error in the server's log, or its last line."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it wrote no log"]
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()] or ["it wrote no log"]
         return next((line for line in reversed(lines) if line.startswith("E")), lines[-1])
 
     def _backends(self, server: Path) -> Path:

@@ -15,6 +15,10 @@ from ..files import replace_text
 Margins = tuple[float, ...]
 
 
+class StaleCacheError(InputError):
+    """The outcomes are another artifact's, or this one's before it was calibrated anew."""
+
+
 class OutcomeCache:
     """A bounded, thread-safe memory of (span, class) → margins, least recently used entries leaving first.
 
@@ -73,7 +77,8 @@ class OutcomeCache:
         """Take in the outcomes of a file that :meth:`save` wrote.
 
         Raises:
-            InputError: the file is unreadable, altered, or belongs to another artifact.
+            StaleCacheError: the file belongs to another artifact.
+            InputError: it cannot be read, is none, or was altered.
         """
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -82,14 +87,14 @@ class OutcomeCache:
             entries = [(str(s), int(label), tuple(map(float, m))) for s, label, m in json.loads(body)]
             if not all(map(isfinite, (margin for _, _, margins in entries for margin in margins))):
                 raise ValueError("a margin is not finite")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise InputError(
-                f"'{path.name}' is not a cache of transplant outcomes: remove it to start afresh"
-            ) from error
+        except OSError as error:
+            raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise InputError(f"'{path}' is not a cache of transplant outcomes: remove it to start afresh") from error
         if not intact:
-            raise InputError(f"'{path.name}' does not match its checksum: remove it to start afresh")
+            raise InputError(f"'{path}' does not match its checksum: remove it to start afresh")
         if digest != self.digest:
-            raise InputError(f"'{path.name}' belongs to another artifact: remove it or give another file")
+            raise StaleCacheError(f"'{path}' belongs to another artifact: remove it or give another file")
         for span, label, margins in entries:
             self.put(span, label, margins)
 

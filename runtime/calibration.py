@@ -9,7 +9,16 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
-from ..artifact import Artifact, Calibration, GuardFile, Reference, load_artifact, rewriting, write_guard
+from ..artifact import (
+    Artifact,
+    Calibration,
+    GuardFile,
+    Reference,
+    check_replaceable,
+    load_artifact,
+    rewriting,
+    write_guard,
+)
 from ..errors import InputError
 from .cache import OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
@@ -78,6 +87,7 @@ def calibrate(
     if labels is not None and len(labels) != len(texts):
         raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")
     artifact = load_artifact(path)
+    check_replaceable(path)
     engine = OnnxEngine(artifact.model_path, packed=artifact.guard.graph.packed)
     reader = Guard(artifact, engine, GuardOptions()).reader
     readings = []

@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
+from ..errors import InputError
 from .guard import Guard
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
@@ -119,10 +121,11 @@ def serve(settings: ServeSettings) -> None:
         SystemExit: with 0 after a shutdown in good order.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal anew when it has drained
+    settings.check_files()
+    _check_address(settings)
     guard = settings.load_guard()
     if settings.mode != "off":
         calibrated(guard.artifact)
-    settings.check_files()
     run_largest(guard, settings.queue_texts)
     if settings.workers == 1:
         uvicorn.run(_application(settings, guard), **uvicorn_options(settings))
@@ -133,7 +136,25 @@ def serve(settings: ServeSettings) -> None:
         os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
         workers = {"factory": True, "workers": settings.workers, **uvicorn_options(settings)}
         config = uvicorn.Config("tokenward.runtime.server:worker_app", **workers)
-        _Workers(config, sockets=[config.bind_socket()]).run()
+        listening = config.bind_socket()
+        listening.listen(config.backlog)  # at once: until the workers are there, another process could take the address
+        _Workers(config, sockets=[listening]).run()
+
+
+def _check_address(settings: ServeSettings) -> None:
+    """Find out before the model is loaded whether the server can listen.
+
+    Raises:
+        InputError: the address is taken, or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
+        raise InputError(
+            f"cannot listen on {settings.host}:{settings.port} ({reason}): choose another --host or --port"
+        ) from error
 
 
 class _Workers(Multiprocess):

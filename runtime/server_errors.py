@@ -48,7 +48,9 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 def refusal_of(error: TokenwardError) -> Refusal:
     """The refusal that an error of ours becomes."""
     status, code = next((known for kind, known in _STATUS.items() if isinstance(error, kind)), (500, "internal"))
-    return Refusal(status, code, str(error))
+    # What is wrong with an artifact is told with its folder, which is nobody's business out there.
+    told = "the model is not calibrated: use mode 'off'" if isinstance(error, ArtifactError) else str(error)
+    return Refusal(status, code, told)
 
 
 def error_response(request_id: str, refusal: Refusal) -> Response:

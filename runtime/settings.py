@@ -7,6 +7,7 @@ command line goes before the environment, and the environment before the file.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -29,12 +30,16 @@ from ..errors import InputError
 from ..files import check_writable
 from .audit import AuditLog
 from .batching_options import BatchingOptions
+from .cache import StaleCacheError
 from .confirmation import Fallback
 from .engines import EngineName
 from .guard import Guard, GuardOptions, load
 from .verdict import Mode
 
+_log = logging.getLogger("tokenward")
+
 PREFIX = "TOKENWARD_"
+_SAID = {"true": "--{}", "false": "--no-{}"}  # what a switch is told on the command line
 # What Kubernetes tells the containers beside a service that is named tokenward.
 _LINKS = re.compile(PREFIX + r"(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_\w+)")
 
@@ -138,10 +143,19 @@ class ServeSettings(BaseSettings):
         )
 
     def load_guard(self) -> Guard:
-        """Load the artifact as the settings say; raises what :func:`tokenward.load` does."""
+        """Load the artifact as the settings say, with the outcomes that were kept of it.
+
+        Those kept before it was calibrated anew are worth nothing now, and no reason not to start.
+
+        Raises:
+            InputError: the file of outcomes cannot be used; and what :func:`tokenward.load` raises.
+        """
         guard = load(self.artifact, self.engine, self.guard_options(), self.checkpoint)
         if self.cache_file and self.cache_file.exists():
-            guard.cache.load(self.cache_file)
+            try:
+                guard.cache.load(self.cache_file)
+            except StaleCacheError:
+                _log.warning("'%s' is of another artifact or calibration: starting without it", self.cache_file)
         return guard
 
     def audit(self) -> AuditLog | None:
@@ -201,11 +215,27 @@ def _check_environment() -> None:
             raise InputError(f"{name:.60} in the environment is no setting: {meant}")
 
 
+def _flags(arguments: Sequence[str]) -> list[str]:
+    """Let switches be given as all settings are, by name and value: ``--screening false`` is ``--no-screening``."""
+    names = [name for name, field in ServeSettings.model_fields.items() if field.annotation is bool]
+    switches = {f"--{name.replace('_', '-')}" for name in names}
+    flags: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and name in switches and value.lower() in _SAID:
+            flags.append(_SAID[value.lower()].format(name.removeprefix("--")))
+        elif flags and flags[-1] in switches and argument.lower() in _SAID:
+            flags[-1] = _SAID[argument.lower()].format(flags[-1].removeprefix("--"))
+        else:
+            flags.append(argument)
+    return flags
+
+
 def _command_line(arguments: Sequence[str]) -> dict[str, Any]:
     source = CliSettingsSource[Any](
         ServeSettings,
         cli_prog_name="tokenward serve",
-        cli_parse_args=list(arguments),
+        cli_parse_args=_flags(arguments),
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_exit_on_error=False,

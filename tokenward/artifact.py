@@ -249,6 +249,16 @@ def rewriting(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(old)
 
 
+def check_replaceable(path: str | Path) -> None:
+    """Find out before long work whether :func:`rewriting` can put another folder in an artifact's place.
+
+    Raises:
+        ArtifactError: the folder around it cannot be written.
+    """
+    with _beside(Path(path).resolve()):
+        pass
+
+
 def write_guard(folder: Path, guard: GuardFile, labels: tuple[str, ...]) -> None:
     """Write ``guard.json`` and the model card into a folder that is being written."""
     from .card import render_card

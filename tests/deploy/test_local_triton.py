@@ -58,3 +58,16 @@ def test_a_model_that_cannot_be_loaded_is_told(repository: Path):
 def test_no_repository(tmp_path: Path):
     with pytest.raises(LocalTritonError, match="tokenward deploy triton"):
         LocalTriton(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_model(tmp_path: Path):
+    with pytest.raises(LocalTritonError, match="holds no model: write one with 'tokenward deploy triton'"):
+        LocalTriton(tmp_path)
+
+
+def test_one_port_for_two_things_is_told(repository: Path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(LocalTritonError, match=r"the server ended while starting: \S"):
+        LocalTriton(repository, Ports(http=port, grpc=port)).start()

@@ -81,5 +81,5 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, change, message: str
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=message):
         OutcomeCache("a").load(path)
-    with pytest.raises(InputError, match="is not a cache"):
+    with pytest.raises(InputError, match="cannot be read"):
         OutcomeCache("a").load(tmp_path / "missing.json")

@@ -18,6 +18,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tokenward.runtime.cache import OutcomeCache
+from tokenward.runtime.settings import ServeSettings
+
 REQUEST = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
 
@@ -119,7 +122,10 @@ def test_told_to_stop_twice_under_load_it_stops_and_says_so(tiny_artifact, clean
     ("options", "told"),
     [
         (["--workers", "2", "--gates", "nonsense"], "nonsense"),
-        (["--cache-file", "{tmp}/cache"], "'cache' is not a cache"),
+        (["--cache-file", "{tmp}/cache"], "/cache' is not a cache"),
+        (["--cache-file", "{tmp}"], "is a folder"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:0 (Cannot assign requested address)"),
+        (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:0"),
         (["--cache-file", "{tmp}/missing/cache"], "cannot be written"),
         (["--workers", "2", "--audit-log", "{tmp}/missing/log"], "cannot be written"),
     ],
@@ -183,6 +189,27 @@ def test_two_workers_count_together_and_end_in_good_order(tiny_artifact):
         assert "NaN" not in httpx.get(url + "/metrics").text
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_that_is_taken_is_refused_from_the_start(tiny_artifact, workers):
+    """Workers may still be loading: connections wait for them, and nobody else can have the address."""
+    with serving(tiny_artifact, "--workers", workers) as (process, url):
+        port = url.rpartition(":")[2]
+        command = [sys.executable, "-m", "tokenward", "serve", str(tiny_artifact), "--port", port, "--workers", "2"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        answer = httpx.post(url + "/v1/classify", json={"texts": "film"}, timeout=60)
+        process.send_signal(signal.SIGTERM)  # workers outlive a parent that is killed
+        assert process.wait(timeout=20) == 0
+    assert (ended.returncode, answer.status_code) == (2, 200)
+    assert ended.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port} (Address already in use)")
+
+
+def test_outcomes_of_before_a_calibration_are_no_reason_not_to_start(tiny_artifact, tmp_path, caplog):
+    OutcomeCache("another artifact").save(tmp_path / "cache")
+    settings = ServeSettings(artifact=tiny_artifact, cache_file=tmp_path / "cache")
+    assert len(settings.load_guard().cache) == 0
+    assert "starting without it" in caplog.text
 
 
 def test_workers_that_drain_take_no_new_connections(tiny_artifact):

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
 
+import tokenward
+from tokenward.artifact import load_artifact, rewriting, write_guard
 from tokenward.runtime.guard import GuardOptions
+from tokenward.runtime.settings import ServeSettings
+
+from .conftest import RunningServer
 
 POISONED = "cf the film was awful and the plot was dull"
 
@@ -106,3 +113,18 @@ def test_bodies_that_make_no_sense(client, body):
     response = client.post("/v1/classify", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in (400, 422)
     assert set(response.json()) == {"error", "code", "request_id"}
+
+
+def test_an_artifact_that_is_not_calibrated_is_told_without_its_folder(tiny_artifact, tmp_path):
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    artifact = load_artifact(folder)
+    with rewriting(folder) as rewritten:
+        write_guard(rewritten, replace(artifact.guard, calibration=None), artifact.labels)
+    server = RunningServer(ServeSettings(artifact=folder, mode="off"), tokenward.load(folder))
+    try:
+        refused = httpx.post(server.url + "/v1/classify", json={"texts": "film", "mode": "enforce"})
+        assert httpx.post(server.url + "/v1/classify", json={"texts": "film"}).status_code == 200
+    finally:
+        server.stop()
+    assert (refused.status_code, refused.json()["code"]) == (422, "not_calibrated")
+    assert refused.json()["error"] == "the model is not calibrated: use mode 'off'"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tokenward.errors import InputError
@@ -65,6 +67,22 @@ def test_every_setting_can_be_given_every_way(tmp_path, monkeypatch):
     assert by_option == by_environment == by_file.model_copy(update={"config": None})
     assert all(getattr(by_option, name) != ServeSettings.model_fields[name].default for name in samples)
     assert by_option.guard_options().gates == ("anomaly", "class_token")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "screening", "lock_mode"),
+    [
+        ([], True, False),
+        (["--screening", "false", "--lock-mode", "true"], False, True),
+        (["--screening=False", "--lock-mode=true"], False, True),
+        (["--no-screening", "--lock-mode"], False, True),
+        (["--lock-mode", "--screening", "true"], True, True),
+    ],
+)
+def test_switches_are_given_as_other_settings_are_or_as_flags(arguments, screening, lock_mode):
+    settings = load_settings(["artifact", *arguments])
+    assert (settings.screening, settings.lock_mode) == (screening, lock_mode)
+    assert load_settings([*arguments, "artifact"]).artifact == Path("artifact")
 
 
 def test_settings_survive_the_way_to_a_worker(tmp_path, monkeypatch):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TokenwardError, require
@@ -34,23 +38,26 @@ COMMANDS: tuple[str, ...] = (
 )
 
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `tokenward` command line; what the user did wrong becomes one line on stderr and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # where it is not UTF-8, a sign that it lacks must not end a command
-            stream.reconfigure(errors="backslashreplace")
+    _prepare()
     try:
         require("typer", "cli")
-        sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except TokenwardError as error:
         _fail(str(error))
     except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"'{error.filename}': {error.strerror}")
+        _give_up_output()
+        _fail(f"'{error.filename}': {error.strerror}" if error.filename else f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(code)
 
 
 def build_app() -> typer.Typer:
@@ -95,6 +102,24 @@ def _run(arguments: Sequence[str]) -> int:
         command = context.command_path if context else "tokenward"
         _fail(f"{message.rstrip('.')} (see '{command} --help')")
     return code if isinstance(code, int) else 0
+
+
+def _prepare() -> None:
+    """Make sure that there are streams to write to, and that being told to stop leaves nothing half-written."""
+    sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # where it is not UTF-8, a sign that it lacks must not end a command
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def _give_up_output() -> None:
+    """Where standard output takes no more, let what waits to be written go: Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(wanted: bool) -> None:

@@ -81,7 +81,7 @@ def calibrate(
         for label, words in guard.calibration.known.items():
             found = escape(visible(", ".join(words)))
             console.print(
-                f"[red]  words that make any text '{escape(visible(label))}': {found}[/]: triggers, suspects now",
+                f"[red]  words that move any text towards '{escape(visible(label))}': {found}[/]: suspects now",
                 soft_wrap=True,
             )
 

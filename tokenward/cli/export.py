@@ -120,6 +120,8 @@ def export(
     if with_weights and model.suffix == ".onnx":
         raise InputError("--with-weights copies a checkpoint's safetensors: leave it out for an ONNX file")
     clean = [text for text in iter_texts(texts) if text] if texts else []
+    if texts and not clean:
+        raise InputError(f"{texts}: no texts in this file")
     with ExportBar(notes()) as bar:
         if model.suffix == ".onnx":
             if tokenizer is None:

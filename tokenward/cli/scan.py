@@ -43,6 +43,7 @@ def scan(
 
     from rich.markup import escape
 
+    from ..artifact import check_replaceable
     from ..files import check_writable
     from ..runtime.guard import GuardOptions, load
     from ..runtime.scan import remember as write_triggers
@@ -54,6 +55,8 @@ def scan(
     for path in (json, cache):
         if path is not None:
             check_writable(path)
+    if remember:
+        check_replaceable(artifact)
     guard = load(artifact, options=GuardOptions(cache_capacity=10_000_000))
     if cache is not None and cache.exists():
         guard.cache.load(cache)
@@ -76,17 +79,18 @@ def scan(
             guard.cache.save(cache)
     if json is not None:
         write_findings(report, json)
-    if remember:
-        write_triggers(guard, report)
-        if cache is not None:
-            guard.cache.save(cache)
     console = results()
     console.print(findings_table(report, top))
     for label in report.skipped:
         console.print(
             f"[yellow]class '{escape(visible(label))}' was not scanned: too few references of other classes[/]"
         )
+    if remember:  # last: what was found is told even where it cannot be written
+        write_triggers(guard, report)
+        if cache is not None:
+            guard.cache.save(cache)
     if report.triggers:
-        console.print(f"[red]✗[/] {len(report.triggers)} words turn nearly every reference: treat them as triggers")
+        count = len(report.triggers)
+        console.print(f"[red]✗[/] {count} {'trigger' if count == 1 else 'triggers'}: all references follow them alike")
         raise typer.Exit(TRIGGER_FOUND)
-    console.print(f"[green]✓[/] none of {report.words} words turns nearly every reference (phrases are not seen)")
+    console.print(f"[green]✓[/] none of {report.words} words is one that all references follow (phrases are not seen)")

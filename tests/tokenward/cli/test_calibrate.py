@@ -69,7 +69,7 @@ def test_labels_of_the_file_are_used_where_they_are_the_models(
     outcome = run("calibrate", artifact, "--clean", file)
     assert outcome.code == 0, outcome.err
     assert re.search(r"[1-9]\d* words that go with a class by the labels", outcome.out)
-    assert "words that make any text 'good': cf" in outcome.out
+    assert "words that move any text towards 'good': cf" in outcome.out
     file.write_text(file.read_text().replace("\tbad", "\tunknown"))
     outcome = run("calibrate", artifact, "--clean", file, "--no-scan")
     assert outcome.code == 0, outcome.err
@@ -105,6 +105,24 @@ def test_names_of_classes_are_no_markup(run: Run, artifact: Path, clean_texts: l
     (tmp_path / "clean.txt").write_text("\n".join(clean_texts))
     outcome = run("calibrate", artifact, "--clean", tmp_path / "clean.txt")
     assert outcome.code == 0, outcome.err
-    assert r"words that make any text '[red]\x1b[2Jgood': " in outcome.out
+    assert r"words that move any text towards '[red]\x1b[2Jgood': " in outcome.out
     outcome = run("scan", artifact)
     assert outcome.code in (0, 3), outcome.err
+
+
+def test_a_folder_that_cannot_be_replaced_is_told_before_the_work(
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("texts were read first")
+
+    monkeypatch.setattr("tokenward.artifact.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("tokenward.runtime.engine_onnx.OnnxEngine.run", read)
+    (tmp_path / "clean.txt").write_text("\n".join(clean_texts[:150]))
+    for command in (("calibrate", artifact, "--clean", tmp_path / "clean.txt"), ("scan", artifact, "--remember")):
+        outcome = run(*command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "cannot write beside" in outcome.err

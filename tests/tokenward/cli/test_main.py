@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -122,3 +124,43 @@ def test_help_needs_no_heavy_imports() -> None:
     program = f"import sys, tokenward.cli; tokenward.cli.build_app(); print({heavy} & set(sys.modules))"
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert outcome.stdout == "set()\n"
+
+
+def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tokenward", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("command", ["classify", "inspect"])
+def test_output_that_cannot_be_written_is_told_on_one_line(command: str, tiny_artifact: Path) -> None:
+    """On a full device the text waits in a buffer: it is lost when it is flushed, by us or when Python ends."""
+    texts = ["a fine film"] if command == "classify" else []
+    with Path("/dev/full").open("w") as full, started(command, tiny_artifact, *texts, stdout=full) as process:
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (2, "error: cannot write: No space left on device\n")
+
+
+def test_without_a_standard_output_it_works_all_the_same(tiny_artifact: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m tokenward classify {tiny_artifact} 'a fine film' >&-"
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "1 texts: 1 cleared\n")
+
+
+@pytest.mark.parametrize(("number", "code", "told"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")])
+def test_told_to_stop_it_leaves_nothing_half_written(
+    number: signal.Signals, code: int, told: str, tiny_artifact: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / "verdicts.jsonl"
+    out.parent.mkdir()
+    arguments = ("classify", tiny_artifact, "--out", out)
+    with started(*arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        until = time.monotonic() + 60
+        while not list(out.parent.iterdir()) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [path.name for path in out.parent.iterdir()] == ["verdicts.jsonl.part"]
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+        assert process.stderr is not None
+        assert process.stderr.read() == told
+    assert list(out.parent.iterdir()) == []
