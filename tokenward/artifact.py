@@ -201,7 +201,11 @@ def load_artifact(path: str | Path, with_graph: bool = True) -> Artifact:
     names = tuple(str(labels[str(i)]) for i in range(len(labels)))
     if len(set(names)) < len(names):
         raise ArtifactError("config.json gives two classes one name: rename one in id2label and export the model again")
-    return Artifact(folder, from_json(GuardFile, data, "guard.json"), config, names, digest)
+    guard = from_json(GuardFile, data, "guard.json")
+    calibrated = len(guard.calibration.sure) if guard.calibration else 0
+    if calibrated and calibrated != len(names):
+        raise ArtifactError(f"config.json names {len(names)} classes, guard.json is of {calibrated}: export it again")
+    return Artifact(folder, guard, config, names, digest)
 
 
 @contextmanager

@@ -112,6 +112,15 @@ def test_labels_must_differ(tmp_path: Path) -> None:
     assert "one name" in refusal(write_artifact(tmp_path / "a", labels={"0": "same", "1": "same"}))
 
 
+def test_labels_must_be_as_many_as_it_was_calibrated_for(tiny_artifact: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "bad", "1": "good", "2": "neither"}
+    (folder / "config.json").write_text(json.dumps(config))
+    reseal(folder)
+    assert refusal(folder) == "config.json names 3 classes, guard.json is of 2: export it again"
+
+
 def test_a_linked_folder_is_an_artifact_too(artifact_dir: Path) -> None:
     link = artifact_dir.with_name("current")
     link.symlink_to(artifact_dir)
