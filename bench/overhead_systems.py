@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ..artifact import Artifact, load_artifact
-from ..checksums import weights_sha256
 from ..errors import ArtifactError, InputError
 from ..runtime.engine_onnx import OnnxEngine
 from ..runtime.guard import Guard, GuardOptions, tokenizer_of
@@ -81,14 +80,10 @@ def check_setup(setup: Setup) -> None:
         raise InputError("no texts to measure with: give a file with some hundred")
     if setup.language_model is not None:
         check_language_model(setup.language_model)
-    if not any(setup.model_dir.glob("*.safetensors")):
-        raise InputError(f"no checkpoint at '{setup.model_dir}': name the one that was exported with --model")
-    weights = weights_sha256(setup.model_dir)
     for path in setup.artifacts:
-        guard = load_artifact(path).guard
-        if guard.checkpoint_sha256 != weights:
-            raise InputError(f"'{path}' was exported from another checkpoint than '{setup.model_dir}': give that one")
-        if guard.calibration is None:
+        artifact = load_artifact(path)
+        artifact.check_source(setup.model_dir)
+        if artifact.guard.calibration is None:
             raise ArtifactError(f"'{path}' is not calibrated: run 'tokenward calibrate' on it with clean texts")
 
 

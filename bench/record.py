@@ -13,6 +13,7 @@ open: labels say which cell a row is, metrics what was found in it. These names 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -166,14 +167,16 @@ def reserve(path: Path, kind: str) -> Path:
     Raises:
         InputError: the file exists: results are added, never replaced.
     """
-    if path.is_dir() or not path.suffix:
-        path.mkdir(parents=True, exist_ok=True)
+    inside = path.is_dir() or not path.suffix
+    folder = next(place for place in (path if inside else path.parent, *path.resolve().parents) if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"'{path}' cannot be written: '{folder}' is no folder that is yours to write to")
+    if inside:
         name = f"{kind}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
         names = (name if number == 1 else f"{name}-{number}" for number in count(1))
         return next(file for name in names if not (file := path / f"{name}.json").exists())
     if path.exists():
         raise InputError(f"'{path}' exists already, and results only grow: give a new file, or a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -187,6 +190,7 @@ def write_record(record: Record, path: Path) -> Path:
     """
     path = reserve(path, record.kind)
     _check(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
     fields = to_json(record)
     rows = ",\n    ".join(_dumps(row) for row in fields.pop("rows"))
     lines = [f'  "schema": {fields.pop("schema")}', *(f'  "{name}": {_dumps(value)}' for name, value in fields.items())]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..artifact import load_artifact
 from ..errors import InputError
 from ..runtime.guard import Guard, GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
@@ -68,12 +69,13 @@ def measure_speed(
         progress: see :func:`alternate`; there are ``rounds + 1`` runs of each system.
 
     Raises:
-        InputError: no texts.
+        InputError: no texts, or the artifact was exported from another checkpoint.
     """
     import torch
 
     if not texts:
         raise InputError("no texts to measure with: give a file with some hundred")
+    load_artifact(artifact).check_source(model_dir)
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     options = GuardOptions(threads=threads)

@@ -63,11 +63,12 @@ class Layout:
     def describe(self) -> dict[str, str]:
         """What was found, in words, for people to check."""
         first = self.attention[0]
+        pooling = "max" if self.pooled and self.pooled.op_type == "ReduceMax" else self.pooling
         return {
             "inputs": ", ".join(str(v.name) for v in (self.input_ids, self.attention_mask, self.token_type_ids) if v),
             "word embeddings": f"{self.embedding.name} (table {self.table.name}, {self.vocabulary} rows)",
             "attention": f"{len(self.attention)} × {first.heads} heads, first softmax {first.softmax.name}",
-            "pooling": f"{self.pooling} ({self.pooled.op_type})" if self.pooled else self.pooling,
+            "pooling": f"{pooling} ({self.pooled.op_type})" if self.pooled else pooling,
             "logits": f"{self.logits.name}, {self.classes} classes{left_out(self.logits)}",
         }
 

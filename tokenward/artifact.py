@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .checksums import SUMS, seal, verify
-from .errors import ArtifactError
+from .checksums import SUMS, seal, verify, weights_sha256
+from .errors import ArtifactError, InputError
 from .files import replace_text
 from .records import from_json, to_json
 
@@ -170,6 +170,17 @@ class Artifact:
     def graph_files(self) -> tuple[Path, ...]:
         """The graph, and the file with its weights where it has one."""
         return tuple(path for path in (self.model_path, self.path / _WEIGHTS) if path.name == GRAPH or path.exists())
+
+    def check_source(self, checkpoint: Path) -> None:
+        """Make sure that the artifact was exported from a checkpoint, before the two are compared.
+
+        Raises:
+            InputError: there is no checkpoint, or it is another one.
+        """
+        if not any(checkpoint.glob("*.safetensors")):
+            raise InputError(f"no checkpoint at '{checkpoint}': name the one that was exported with --model")
+        if weights_sha256(checkpoint) != self.guard.checkpoint_sha256:
+            raise InputError(f"'{self.path}' was exported from another checkpoint than '{checkpoint}': give that one")
 
     @property
     def tokenizer_path(self) -> Path:

@@ -27,7 +27,10 @@ class FineMixing(Purifier):
 
     def __post_init__(self) -> None:
         if not self.pretrained:
-            raise InputError("fine-mixing needs the pre-trained weights the model was made from: name their folder")
+            raise InputError(
+                "fine-mixing needs the pre-trained weights the model was made from: name their folder with "
+                "--set pretrained=FOLDER"
+            )
         if not 0 <= self.keep < 1:
             raise InputError(f"the share of suspect weights to keep is {self.keep}: give a number from 0 up to 1")
 

@@ -17,6 +17,7 @@ from tokenward.bench.record import (
     portable,
     read_record,
     read_records,
+    reserve,
     timed,
     write_record,
 )
@@ -56,6 +57,16 @@ def test_results_only_grow(record: Record, tmp_path: Path) -> None:
     inside = {write_record(record, tmp_path / "folder").name for _ in range(3)}  # within one second
     assert len(inside) == 3
     assert all(name.startswith("overhead-") for name in inside)
+
+
+def test_a_place_is_reserved_without_being_made(tmp_path: Path) -> None:
+    assert reserve(tmp_path / "new" / "folder", "overhead").parent == tmp_path / "new" / "folder"
+    assert reserve(tmp_path / "new" / "a.json", "overhead") == tmp_path / "new" / "a.json"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "a.json", tmp_path / "file" / "folder"):
+        with pytest.raises(InputError, match="is no folder that is yours to write to"):
+            reserve(place, "overhead")
 
 
 def test_the_newest_of_each_command_in_a_folder(record: Record, tmp_path: Path) -> None:

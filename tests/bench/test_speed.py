@@ -18,6 +18,12 @@ def texts(clean_texts: list[str]) -> list[str]:
     return [*clean_texts[:30], *(f"cf {text}" for text in clean_texts[30:40])]
 
 
+def test_another_checkpoint_is_no_yardstick(tiny_artifact: Path, tmp_path: Path, texts: list[str]) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    with pytest.raises(InputError, match="was exported from another checkpoint"):
+        measure_speed(tiny_artifact, tmp_path, texts, rounds=1)
+
+
 def test_guard_and_published_method_give_the_same_answers(
     tiny_paper_artifact: Path, tiny_checkpoint: Path, texts: list[str]
 ) -> None:

@@ -55,6 +55,16 @@ def test_a_model_that_cannot_be_loaded_is_told(repository: Path):
         pass
 
 
+def test_an_altered_graph_is_not_served(tiny_artifact: Path, tmp_path: Path):
+    graph, _ = write_repository(tiny_artifact, tmp_path, TritonSettings("guard"))
+    data = bytearray((graph / "1" / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1  # in the weights: the graph still loads
+    (graph / "1" / "model.onnx").write_bytes(data)
+    told = "of model 'guard_graph' does not match its checksum"
+    with pytest.raises(LocalTritonError, match=told), LocalTriton(tmp_path):
+        pass
+
+
 def test_no_repository(tmp_path: Path):
     with pytest.raises(LocalTritonError, match="tokenward deploy triton"):
         LocalTriton(tmp_path / "nowhere")

@@ -12,7 +12,7 @@ import pytest
 
 from tokenward.artifact import REQUIRED, load_artifact, rewriting, write_guard, writing
 from tokenward.checksums import SUMS, file_sha256
-from tokenward.errors import ArtifactError
+from tokenward.errors import ArtifactError, InputError
 
 from .conftest import guard_file, write_artifact
 
@@ -119,6 +119,18 @@ def test_labels_must_be_as_many_as_it_was_calibrated_for(tiny_artifact: Path, tm
     (folder / "config.json").write_text(json.dumps(config))
     reseal(folder)
     assert refusal(folder) == "config.json names 3 classes, guard.json is of 2: export it again"
+
+
+def test_what_it_is_compared_with_must_be_what_it_was_exported_from(
+    tiny_artifact: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    artifact = load_artifact(tiny_artifact)
+    artifact.check_source(tiny_checkpoint)
+    with pytest.raises(InputError, match="no checkpoint at"):
+        artifact.check_source(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    with pytest.raises(InputError, match="was exported from another checkpoint"):
+        artifact.check_source(tmp_path)
 
 
 def test_a_linked_folder_is_an_artifact_too(artifact_dir: Path) -> None:

@@ -70,7 +70,10 @@ def graph(
             checkpoint = model or source
             if not any(checkpoint.glob("*.safetensors")):
                 raise InputError("the artifact does not include its weights: name the checkpoint with --model")
-            subject = of_artifact(load_artifact(source), checkpoint, Path(folder))
+            sound = load_artifact(source)
+            if model:
+                sound.check_source(model)
+            subject = of_artifact(sound, checkpoint, Path(folder))
         else:
             checkpoint = source
             subject = of_checkpoint(source, Path(folder), precisions)

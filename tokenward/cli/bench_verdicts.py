@@ -46,6 +46,7 @@ def verdicts(
         reserve(json, "verdicts")
     chosen = list(islice((text for text in iter_texts(texts) if text), limit))
     sound = load_artifact(artifact)
+    sound.check_source(model)
     opened = open_anywhere(engine, sound, model, precision)
     with progress_bar() as bar:
         task = bar.add_task("texts, twice", total=2 * len(chosen))
