@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -39,6 +40,7 @@ COMMANDS: tuple[str, ...] = (
 
 
 INTERRUPTED = 130  # exit code after Ctrl-C
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # errors of a write, which name no file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,8 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()  # what cannot be written is told here, not when Python ends
     except TokenwardError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever read the output has enough
+        _give_up_output()
+        sys.exit(1)
     except OSError as error:
         _give_up_output()
+        if error.filename is None and error.errno not in _FULL:
+            raise
         _fail(f"'{error.filename}': {error.strerror}" if error.filename else f"cannot write: {error.strerror}")
     except KeyboardInterrupt:
         code = INTERRUPTED

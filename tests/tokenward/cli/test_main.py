@@ -140,6 +140,26 @@ def test_output_that_cannot_be_written_is_told_on_one_line(command: str, tiny_ar
     assert (process.returncode, err) == (2, "error: cannot write: No space left on device\n")
 
 
+@pytest.mark.parametrize("command", ["inspect", "ops"])
+def test_a_reader_that_has_enough_is_no_error(command: str, tiny_artifact: Path) -> None:
+    arguments = [tiny_artifact] if command == "inspect" else []
+    reading, writing = os.pipe()
+    os.close(reading)
+    with started(command, *arguments, stdout=writing) as process:
+        os.close(writing)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (1, "")
+
+
+def test_other_errors_without_a_file_are_not_taken_for_those_of_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("a library's own words")
+
+    monkeypatch.setattr(cli, "build_app", fail)
+    with pytest.raises(OSError, match="a library's own words"):
+        cli.main([])
+
+
 def test_without_a_standard_output_it_works_all_the_same(tiny_artifact: Path, tmp_path: Path) -> None:
     command = f"{sys.executable} -m tokenward classify {tiny_artifact} 'a fine film' >&-"
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
