@@ -67,6 +67,8 @@ def attack(
     from ..texts import iter_texts, read_labelled
     from .console import notes, results
 
+    if method not in METHODS:
+        raise InputError(f"no attack '{method}': choose one of {', '.join(METHODS)}")
     if (method == "paraphrases") != (paraphrases is not None):
         raise InputError("the method 'paraphrases', and no other, needs the rewritten texts: --paraphrases FILE")
     check_new_folder(out)

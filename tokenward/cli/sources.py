@@ -19,10 +19,12 @@ def batches(texts: Sequence[str], file: Path | None, text_column: str | None) ->
     """Yield the texts given as arguments, else those of a file, else the lines of stdin.
 
     Raises:
-        InputError: texts are given in two ways or in none, or cannot be read (the place is named).
+        InputError: texts are given in two ways or in none, a column without a file, or they cannot be read (the place is named).
     """
     if texts and file:
         raise InputError("texts are given both as arguments and with --file: choose one")
+    if text_column and not file:
+        raise InputError("--text-column names a column of a file: give that with --file")
     if texts:
         yield from _grouped(texts)
     elif file:

@@ -100,7 +100,7 @@ def test_paraphrases(run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("attack", "magic", "--target", "good"), "no attack 'magic'"),
+        (("attack", "magic", "--target", "good"), "no attack 'magic': choose one of badnets, addsent"),
         (("attack", "badnets", "--target", "fine"), "label 'fine' is unknown"),
         (("attack", "ep", "--target", "good"), "ep changes a trained classifier"),
         (("attack", "badnets", "--target", "good", "--rate", "0.9"), "lower the rate"),

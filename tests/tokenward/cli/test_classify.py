@@ -119,6 +119,8 @@ def test_a_file_of_verdicts_is_written_whole_or_not_at_all(run: Run, tmp_path: P
         (["artifact"], b"film\n\xff\n", "stdin:2: not valid UTF-8"),
         (["artifact", "--file", "none.txt"], b"", "none.txt: cannot be read"),
         (["artifact", "--file", "none.txt", "film"], b"", "both as arguments and with --file"),
+        (["artifact", "--text-column", "body", "film"], b"", "give that with --file"),
+        (["artifact", "--text-column", "body"], b"film\n", "give that with --file"),
         (["artifact", "--out", "a.jsonl", "--format", "table", "film"], b"", "leave out --format table"),
         (["artifact", "--out", "/nowhere/a.jsonl", "film"], b"", "'/nowhere/a.jsonl' cannot be written"),
         (["artifact", "--mode", "enforced", "film"], b"", "enforced"),

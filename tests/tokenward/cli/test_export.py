@@ -109,6 +109,7 @@ def test_layers_by_hand_make_it_custom(run, files, tmp_path: Path) -> None:
         (["{tokenizer}", "--logits", "x"], "name parts of an ONNX file: leave them out"),
         (["{onnx}", "--tokenizer", "{tokenizer}", "--labels", "a,b,c"], "3 labels for a model with 2 classes"),
         (["{onnx}", "--tokenizer", "{tokenizer}", "--embedding", "x"], "expected a Gather called 'x'"),
+        (["{onnx}", "--tokenizer", "{tokenizer}", "--texts", "clean.txt"], "choose --precision int8 or fp16"),
         (["{tokenizer}"], "no weights in"),
         (["nowhere"], "no model at 'nowhere'"),
     ],
