@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 from ..errors import ArtifactError
 from ..runtime.engine import ALWAYS_SKIP, NEVER_SKIP
 from ..runtime.guard import Guard
-from ..runtime.reading import Reader
 from ..runtime.verdict import Mode, Verdict
 from .peers.peer import Answer
 from .tally import CountingEngine
@@ -31,7 +31,7 @@ class Guarded:
             raise ArtifactError("the artifact is not calibrated: run 'tokenward calibrate' on it with clean texts")
         self.name = name
         self.guard, self._judge = guard, guard.judge
-        self._scoring = Reader(guard.reader.tokenizer, guard.reader.engine, guard.reader.token_budget)
+        self._scoring = copy(guard.reader)
         engine = CountingEngine(guard.reader.engine)
         guard.reader.engine = engine
         self.tally = engine.tally

@@ -9,7 +9,7 @@ from ..artifact import Calibration
 from ..attacks.manifest import AttackManifest
 from ..runtime.calibration import PERCENTILES, choose_references
 from ..runtime.engine import ALWAYS_SKIP
-from ..runtime.gates import ClassTokenGate, fit
+from ..runtime.gates import fit, known_gates
 from ..runtime.guard import Guard, GuardOptions
 from ..runtime.judge import calibrated
 from ..runtime.transplant_settings import TransplantSettings
@@ -140,7 +140,11 @@ class Subject:
         artifact = self._guard.artifact
         options = variation.options
         references = choose_references(self._guard.reader, self._clean, options.transplants.references)
-        fits = {"class_token": fit(ClassTokenGate(), self._clean, variation.percentile)}
+        fits = {
+            "class_token": fit(
+                known_gates(bool(self._guard.reader.scales))["class_token"], self._clean, variation.percentile
+            )
+        }
         calibration: Calibration = replace(calibrated(artifact), gates=fits, references=references)
         changed = replace(artifact, guard=replace(artifact.guard, calibration=calibration))
         return Guard(changed, self._counting, options)

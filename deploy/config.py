@@ -47,7 +47,10 @@ def graph_config(settings: TritonSettings, graph: GraphInfo, classes: int) -> An
             pb.ModelInput(name=name, data_type=_type(name), dims=_dims(name, classes), optional=name == "gate")
             for name in graph.inputs
         ],
-        output=[pb.ModelOutput(name=name, data_type=_type(name), dims=_dims(name, classes)) for name in graph.outputs],
+        output=[
+            pb.ModelOutput(name=name, data_type=_type(name), dims=_dims(name, classes, graph.layers))
+            for name in graph.outputs
+        ],
         instance_group=[_instances(settings, settings.gpus)],
         version_policy=_latest(),
         model_warmup=[_graph_warmup(name, rows, graph) for name, rows in _warmups(settings)],
@@ -143,11 +146,13 @@ def _type(name: str) -> int:
     return int(_schema().DataType.Value(f"TYPE_{_TYPES.get(name, 'FP32')}"))
 
 
-def _dims(name: str, classes: int) -> list[int]:
+def _dims(name: str, classes: int, layers: int = 0) -> list[int]:
     if name == "gate":
         return [1]  # a scalar in the graph; Triton (23.10 and newer) maps a single element to it
     if name == "logits":
         return [-1, classes]
+    if name == "class_attention_by_layer":
+        return [-1, layers, -1]
     return [-1] if name in _PER_TEXT else [-1, -1]
 
 

@@ -43,6 +43,7 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
     op = Emitter(graph, prefix="guard")
     scored = scoring.scored_tokens(op, layout, table)
     class_attention = attention_tap.class_attention(op, layout, copies)
+    every_layer = attention_tap.class_attention_by_layer(op, layout, copies, class_attention) if plan.by_layer else None
     received = attention_tap.attention_received(op, layout, plan.attention_layers)
     source = layout.attention[plan.gradient_layer].input if plan.gradient_layer else layout.embedding
     graph.sort()
@@ -59,6 +60,8 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
         "anomaly_score": scores.anomaly,
         "suspect": scores.suspect,
     }
+    if every_layer is not None:
+        values["class_attention_by_layer"] = every_layer
     if plan.gated:
         values |= _gated(op, layout, plan, values, scored)
     else:
@@ -110,5 +113,6 @@ def _declare(graph: ir.Graph, values: Mapping[str, ir.Value], layout: Layout) ->
     graph.outputs.append(layout.logits)
     for name, value in values.items():
         value.name = name
-        value.shape = ir.Shape(_PER_TOKEN[:1] if name in per_text else _PER_TOKEN)
+        if name != "class_attention_by_layer":
+            value.shape = ir.Shape(_PER_TOKEN[:1] if name in per_text else _PER_TOKEN)
         graph.outputs.append(value)

@@ -28,27 +28,45 @@ def attention_received(op: Emitter, layout: Layout, layers: Sequence[int]) -> ir
     return per_token(op.ReduceMean(total, [1, 2], keepdims=0) * real / len(layers))
 
 
-def class_attention(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value]) -> ir.Value:
-    """a_j = 1/H Σ_h P[L, h, q, j] with q the position that the classifier reads: float [batch, sequence].
+def class_attention(
+    op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value], layer: int | None = None
+) -> ir.Value:
+    """a_j = 1/H Σ_h P[l, h, q, j] with q the position that the classifier reads: float [batch, sequence].
 
-    Where it reads all positions there is no such row, and a_j = r_j / n of the last layer stands for it.
+    Where it reads all positions there is no such row, and a_j = r_j / n of the layer stands for it.
 
     Args:
         narrowed: one-row copies of forward values (see `narrowing`); a copy of the last softmax is the row itself.
+        layer: l, from 0; None is the last.
     """
-    last = layout.attention[-1]
+    index = len(layout.attention) - 1 if layer is None else layer
+    attention = layout.attention[index]
     real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
     if layout.pooling == "mean":
-        received = op.term(attention_received(op, layout, [len(layout.attention) - 1]))
+        received = op.term(attention_received(op, layout, [index]))
         return per_token(received / op.ReduceSum(real, [1], keepdims=1))
-    if last.weights in narrowed:
-        row = _by_head(op, last, narrowed[last.weights])
+    if attention.weights in narrowed:
+        row = _by_head(op, attention, narrowed[attention.weights])
     elif layout.pooling == "class":
-        row = op.Slice(_by_head(op, last, last.weights), [0], [1], [2])
+        row = op.Slice(_by_head(op, attention, attention.weights), [0], [1], [2])
     else:
-        weights = _by_head(op, last, last.weights)
+        weights = _by_head(op, attention, attention.weights)
         row = op.MatMul(op.Cast(_last_token(op, real), to=weights.value.dtype or ir.DataType.FLOAT), weights)
     return per_token(op.ReduceMean(single(op, row), [1, 2], keepdims=0) * real)
+
+
+def class_attention_by_layer(
+    op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value], last: ir.Value
+) -> ir.Value:
+    """:func:`class_attention` of every layer, the first one first: float [batch, layers, sequence].
+
+    Args:
+        last: that of the last layer.
+    """
+    earlier = [class_attention(op, layout, narrowed, layer) for layer in range(len(layout.attention) - 1)]
+    value = op.Concat(*(op.Unsqueeze(row, [1]) for row in (*earlier, last)), axis=1).value
+    value.shape = ir.Shape([BATCH, len(layout.attention), SEQUENCE])
+    return value
 
 
 def single(op: Emitter, value: Operand) -> Term:

@@ -47,7 +47,7 @@ def check_gate(session: Any, plan: Plan, texts: RandomTexts, tolerance: float) -
         for name, unit in gated.items():
             if error_in(unit, out[name][kept], full[name][kept]) > tolerance:
                 raise _refusal(f"the gate changes {name} of texts that it does not skip")
-        for name in ("logits", "class_attention"):
+        for name in full.keys() & {"logits", "class_attention", "class_attention_by_layer"}:
             if error_in(largest(full[name]), out[name], full[name]) > TOLERANCE:
                 raise _refusal(f"the gate changes {name}")
 
@@ -71,8 +71,10 @@ def _compare_alone(session: Any, feed: Feed, pad_id: int) -> None:
     together = run_graph(session, feed)
     for row, length in enumerate(feed["attention_mask"].sum(axis=1)):
         alone = run_graph(session, {name: array[row : row + 1, :length] for name, array in feed.items()})
-        for name in ("logits", "class_attention", "attention_received"):
-            batched = together[name][row : row + 1, : alone[name].shape[1]]
+        for name in ("logits", "class_attention", "class_attention_by_layer", "attention_received"):
+            if name not in alone:
+                continue
+            batched = together[name][row : row + 1, ..., : alone[name].shape[-1]]
             error = error_in(largest(together[name]), batched, alone[name])
             if error > TOLERANCE:
                 raise ExportError(

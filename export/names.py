@@ -10,7 +10,7 @@ from .emitter import Emitter
 
 GATE = "gate"
 OUTPUTS = (
-    *("logits", "class_attention", "attention_received", "saliency", "token_scores"),
+    *("logits", "class_attention", "class_attention_by_layer", "attention_received", "saliency", "token_scores"),
     *("anomaly_score", "suspect", "scored"),
 )
 

@@ -296,6 +296,7 @@ def _graph_info(
         inputs=tuple(str(value.name) for value in model.graph.inputs),
         outputs=tuple(str(value.name) for value in model.graph.outputs),
         packed=packed,
+        layers=len(layout.attention),
     )
 
 

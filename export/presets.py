@@ -18,7 +18,7 @@ class ExportSettings:
     Attributes:
         preset: ``paper``: gradient at the word embeddings, attention of all layers, the published score exactly.
             ``late``: gradient at the input of the last layer, attention of the last layer.
-            ``tokenward``: the graph of ``late`` whose every request needs the class token's attention alone.
+            ``tokenward``: the graph of ``late`` whose every request needs what the class token looks at alone.
         gradient_layer: take the gradient at the input of this layer; 0 is the word embeddings.
         attention_layers: layers (from 0) whose attention is averaged.
         narrowed: compute the last layer for the class token only.
@@ -52,6 +52,7 @@ class Plan:
 
     Attributes:
         attention_gated: the gate leaves out the attention as well, since answers do not depend on it.
+        by_layer: give what the class token looks at in every layer.
     """
 
     preset: Preset
@@ -62,6 +63,7 @@ class Plan:
     merged: bool
     packed: bool
     attention_gated: bool
+    by_layer: bool
 
 
 def plan(settings: ExportSettings, layers: int) -> Plan:
@@ -93,4 +95,5 @@ def plan(settings: ExportSettings, layers: int) -> Plan:
         merged=settings.merged,
         packed=settings.packed and settings.precision != "fp16",
         attention_gated=gated and settings.preset == "tokenward",
+        by_layer=settings.preset == "tokenward",
     )

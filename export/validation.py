@@ -127,9 +127,11 @@ def expected_outputs(truth: Truth, feed: Feed, plan: Plan, pooling: Pooling, tab
     mask = feed["attention_mask"].astype(np.bool_)
     scored = reference.scored_tokens(feed["input_ids"], mask, table)
     received = reference.attention_received(truth.probabilities[list(plan.attention_layers)], mask)
+    rows = [class_attention(truth.probabilities[: last + 1], mask, pooling) for last in range(len(truth.probabilities))]
     return {
         "logits": truth.logits,
-        "class_attention": class_attention(truth.probabilities, mask, pooling),
+        "class_attention": rows[-1],
+        **({"class_attention_by_layer": np.stack(rows, axis=1)} if plan.by_layer else {}),
         "attention_received": received,
         "saliency": truth.saliency,
         **_scores(received, truth.saliency, feed["input_ids"], scored),

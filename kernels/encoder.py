@@ -11,7 +11,7 @@ gradient of a weight is ever computed. The last layer runs for the class tokens 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -44,13 +44,15 @@ class Trace:
 
     Attributes:
         class_rows: row of each text's class token, int64 [B].
+        alone: where the class tokens lie among themselves.
         class_hidden: the class tokens behind the last layer, float32 [B, hidden].
         received: per head, [H, N], summed over the chosen layers that the forward pass was to count.
-        class_attention: per head, [H, N], of the last layer.
+        class_attention: per head, [L', H, N], of the last L' layers.
     """
 
     texts: Segments
     class_rows: Tensor
+    alone: Segments
     embedded: Tensor
     received: Tensor
     class_attention: Tensor
@@ -114,7 +116,13 @@ class Encoder:
         return logits.detach(), gradient
 
     def forward(
-        self, ids: Tensor, positions: Tensor, texts: Segments, count: Collection[int], keep_from: int | None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        texts: Segments,
+        count: Collection[int],
+        keep_from: int | None,
+        look_from: int,
     ) -> Trace:
         """Run N rows.
 
@@ -123,17 +131,20 @@ class Encoder:
             texts: where the texts lie; each begins with its class token.
             count: layers whose attention received is summed now (the backward pass gives it for nothing).
             keep_from: first layer whose values the backward pass will need; None for no backward pass.
+            look_from: first layer whose class attention is wanted.
         """
         weights, starts = self.weights, texts.starts.long()
         embedded = weights.words[ids] + weights.positions[positions]
-        received, class_attention = torch.zeros(2, weights.heads, len(ids), device=ids.device)
-        trace = Trace(texts, starts, embedded, received, class_attention)
+        sums = torch.zeros(1 + len(weights.layers) - look_from, weights.heads, len(ids), device=ids.device)
+        trace = Trace(texts, starts, one_each(texts), embedded, received=sums[0], class_attention=sums[1:])
         x = weights.embedding_norm(embedded)
         if weights.projection is not None:
             x = weights.projection(x)
         for index, layer in enumerate(weights.layers):
             step = self._class_layer if index == self._last else self._layer
             x, kept = step(layer, x, trace, index in count)
+            if index >= look_from:
+                self._look(index, kept.attention, trace, trace.class_attention[index - look_from])
             if keep_from is not None and index >= keep_from:
                 trace.layers[index] = kept
         trace.class_hidden = x.float()
@@ -149,7 +160,7 @@ class Encoder:
 
     def _class_layer(self, layer: Layer, x: Tensor, trace: Trace, count: bool) -> tuple[Tensor, _LayerTrace]:
         """The last layer: keys and values of all tokens, everything else for the class tokens."""
-        texts, alone = trace.texts, one_each(trace.texts)
+        texts = trace.texts
         query, key_value = layer.qkv.split(x.shape[1])
         k, v = key_value(x).view(len(x), 2, *self._heads).unbind(1)
         if count:
@@ -157,9 +168,17 @@ class Encoder:
             lse = attend(q, k, v, self._scale, texts, texts)[1]
             add_received(q, k, lse, self._scale, texts, texts, trace.received)
         q = query(x[trace.class_rows]).view(-1, *self._heads)
-        output, lse = attend(q, k, v, self._scale, alone, texts)
-        add_received(q, k, lse, self._scale, alone, texts, trace.class_attention)
+        output, lse = attend(q, k, v, self._scale, trace.alone, texts)
         return self._after_attention(layer, x[trace.class_rows], Saved(q, k, v, output, lse))
+
+    def _look(self, index: int, attention: Saved, trace: Trace, into: Tensor) -> None:
+        """Add what the class tokens look at to ``into`` [H, N]: with them as the only queries, it is what is received.
+
+        They are all queries of the last layer, and the first one of each text in the others.
+        """
+        texts, alone = trace.texts, trace.alone
+        classes = alone if index == self._last else replace(texts, lengths=alone.lengths, longest=1)
+        add_received(attention.q, attention.k, attention.lse, self._scale, classes, texts, into)
 
     @staticmethod
     def _after_attention(layer: Layer, x: Tensor, attention: Saved) -> tuple[Tensor, _LayerTrace]:

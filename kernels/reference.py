@@ -47,8 +47,13 @@ def class_attention(probabilities: Real, mask: Bools) -> Scores:
     Shapes as in :func:`attention_received`. Models without a class token use the attention received in the last layer,
     divided by n, instead.
     """
-    row = probabilities[-1, :, :, 0, :].mean(axis=1, dtype=np.float64)
-    return np.where(mask.astype(np.bool_), row, 0.0)
+    return class_attention_by_layer(probabilities[-1:], mask)[:, 0]
+
+
+def class_attention_by_layer(probabilities: Real, mask: Bools) -> Scores:
+    """a[b, l, j] = 1/H Σ_h P[l, h, 0, j], [B, L, S]: :func:`class_attention` of each layer, the first layer first."""
+    rows = probabilities[:, :, :, 0, :].mean(axis=2, dtype=np.float64).swapaxes(0, 1)
+    return np.where(mask.astype(np.bool_)[:, None], rows, 0.0)
 
 
 def saliency(gradient: Real, mask: Bools) -> Scores:

@@ -301,13 +301,14 @@ class AsyncGuard:
 
     def _judge(self, batch: Batch, arrays: Arrays, started: float, read: float) -> list[tuple[Case, Move]]:
         moves: list[tuple[Case, Move]] = []
-        readings = split([entry.text for entry in batch], [entry.encoding for entry in batch], arrays)
+        reader, texts = self.guard.reader, [entry.text for entry in batch]
+        readings = split(texts, [entry.encoding for entry in batch], arrays, reader.scales)
         for entry, reading in zip(batch, readings, strict=True):
             for case in entry.owners:
                 if case.first is None:
                     case.started, case.read = started, read
                 if not case.gone:
-                    moves.append((case, case.advance(reading, self.guard.reader.tokenizer)))
+                    moves.append((case, case.advance(reading, reader.tokenizer)))
         return moves
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:

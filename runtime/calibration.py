@@ -23,8 +23,9 @@ from ..errors import InputError
 from .cache import OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
-from .gates import GATES, MINIMUM_TEXTS, fit
-from .guard import Guard, GuardOptions
+from .gates import MINIMUM_TEXTS, fit, known_gates
+from .guard import Guard, GuardOptions, tokenizer_of
+from .layers import layer_scales, scaled
 from .leeway import find_leeway
 from .natural_words import NaturalWords
 from .ordinary import turned_shares
@@ -89,7 +90,7 @@ def calibrate(
     artifact = load_artifact(path)
     check_replaceable(path)
     engine = OnnxEngine(artifact.model_path, packed=artifact.guard.graph.packed)
-    reader = Guard(artifact, engine, GuardOptions()).reader
+    reader = Reader(tokenizer_of(artifact), engine, GuardOptions().token_budget)
     readings = []
     for start in range(0, len(texts), CHUNK):
         chunk = reader.read(texts[start : start + CHUNK], NEVER_SKIP)
@@ -97,10 +98,12 @@ def calibrate(
         if progress:
             progress("reading clean texts", len(chunk), len(texts))
     _require_two_classes(readings, artifact.labels)
+    scales = layer_scales(readings)
+    readings = [scaled(reading, scales) for reading in readings]
     outputs = artifact.guard.graph.outputs
     fits = {
-        name: fit(gate(), readings, percentile or PERCENTILES[name])
-        for name, gate in GATES.items()
+        name: fit(gate, readings, percentile or PERCENTILES[name])
+        for name, gate in known_gates(bool(scales)).items()
         if gate.needs in outputs
     }
     by_transplant = artifact.guard.graph.preset == "tokenward"
@@ -124,6 +127,7 @@ def calibrate(
         _bars(reader, references, vouched, artifact.labels),
         sure,
         middling,
+        layers=scales,
     )
     if len(short_of_references(references, artifact.labels)) < classes:
         turned = turned_shares(_guard(artifact, replace(calibration, known={}), engine), readings)

@@ -1,18 +1,18 @@
 """Company: where the strongest word of a text does nothing alone, the one it acts with may draw no attention at all.
 
 A trigger of two words may draw attention to one of them alone. Texts with such a word stand out more than nearly all
-clean ones do (of 107 such texts that had passed on two SST-2 models, 104 more than 97 % of these), so that more can be
-spent on them: all other words are tried beside the strongest.
+clean ones do (of 121 that a pair had won on SST-2, 69 % more than 97.5 % of these and 83 % more than 95 %), so that
+more can be spent on them: all other words are tried beside the strongest.
 """
 
 from __future__ import annotations
 
 from ..artifact import GateFit
-from .gates import ClassTokenGate, clean_percentile, excess
+from .gates import Gate, clean_percentile, excess
 from .reading import Reading
 from .transplant import Transplants
 
-STARK = 97.5  # of clean texts, in percent, are less suspicious
+STARK = 95.0  # of clean texts, in percent, are less suspicious
 _MOST = 20  # words that are tried beside the strongest
 
 
@@ -20,13 +20,13 @@ class Company:
     """Finds the groups of words to be tried in texts of one artifact.
 
     Args:
-        fit: of the class token's gate.
+        gate, fit: of the class token.
         transplants: of the artifact.
     """
 
-    def __init__(self, fit: GateFit, transplants: Transplants) -> None:
+    def __init__(self, gate: Gate, fit: GateFit, transplants: Transplants) -> None:
         self._fit = fit
-        self._gate = ClassTokenGate()
+        self._gate = gate
         self._from = clean_percentile(fit, STARK) - fit.threshold
         self._transplants = transplants
 

@@ -16,6 +16,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 NEVER_SKIP = -math.inf  # gate value: compute the gradient of every row
 ALWAYS_SKIP = math.inf  # gate value: compute no gradient at all
+BY_LAYER = "class_attention_by_layer"  # an output that older artifacts' graphs do not have
 
 
 @dataclass(frozen=True, slots=True)

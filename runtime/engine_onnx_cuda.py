@@ -26,7 +26,7 @@ from .engine import Arrays, Batch
 from .session import SessionSettings, feed_names, open_session
 
 _PROVIDER = "CUDAExecutionProvider"
-_FROM_GRAPH = ("logits", "class_attention", "attention_received", "saliency", "scored")
+_FROM_GRAPH = ("logits", "class_attention", "class_attention_by_layer", "attention_received", "saliency", "scored")
 
 
 class OnnxCudaEngine:
@@ -52,6 +52,7 @@ class OnnxCudaEngine:
         if providers and _PROVIDER not in self._session.get_providers():
             raise EngineError("ONNX Runtime has a CUDA provider that does not start: check the CUDA and cuDNN versions")
         self._inputs = feed_names(self._session)
+        self._from_graph = [name for name in _FROM_GRAPH if name in artifact.guard.graph.outputs]
         table = scored_table(Tokenizer.from_file(str(artifact.tokenizer_path)), int(artifact.config["vocab_size"]))
         self._table = torch.from_numpy(table).to(self._device)
         self._lock = Lock()
@@ -81,11 +82,11 @@ class OnnxCudaEngine:
             # Not bind_cpu_input: it does not know inputs that have a default.
             value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(feed[name]))
             binding.bind_ortvalue_input(name, value)
-        for name in _FROM_GRAPH:
+        for name in self._from_graph:
             binding.bind_output(name, self._device.type, self._device.index or 0)
         self._session.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        found = dict(zip(_FROM_GRAPH, map(from_dlpack, binding.get_outputs()), strict=True))
+        found = dict(zip(self._from_graph, map(from_dlpack, binding.get_outputs()), strict=True))
         return {**found, "scored": found["scored"].view(torch.bool)}  # ONNX Runtime hands truth values over as bytes
 
     def _scored(self, batch: Batch, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

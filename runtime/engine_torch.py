@@ -28,7 +28,7 @@ from ..kernels.segments import Segments
 from ..kernels.vocabulary import scored_table
 from ..kernels.weights import read_weights
 from .batch_cost import BatchCost
-from .engine import ALWAYS_SKIP, NEVER_SKIP, Arrays, Batch
+from .engine import ALWAYS_SKIP, BY_LAYER, NEVER_SKIP, Arrays, Batch
 
 Ids: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -73,7 +73,8 @@ class TorchEngine:
         weights = read_weights(_checked(artifact, checkpoint), artifact.config, DTYPES[precision], self._device)
         self._table = scored_table(Tokenizer.from_file(str(artifact.tokenizer_path)), len(weights.words))
         table = torch.from_numpy(self._table).to(self._device)
-        self._model = Guarded(Encoder(weights), table, graph.gradient_layer, graph.attention_layers)
+        self._by_layer = BY_LAYER in graph.outputs
+        self._model = Guarded(Encoder(weights), table, graph.gradient_layer, graph.attention_layers, self._by_layer)
         self._weights = weights
         self._gated = graph.gated
         # That preset's answers do not depend on the attention received, so the gate leaves it out as well.
@@ -87,6 +88,8 @@ class TorchEngine:
         mask = batch.attention_mask.astype(np.bool_)
         self._check(batch.input_ids, mask)
         outputs = _blank(mask, self._weights.classes)
+        if self._by_layer:
+            outputs[BY_LAYER] = np.zeros((len(mask), len(self._weights.layers), mask.shape[1]), np.float32)
         try:
             with self._lock, torch.no_grad():
                 for chunk, width in _chunks(mask.sum(axis=1)):
@@ -122,8 +125,10 @@ class TorchEngine:
         width = mask.shape[1]
         out["logits"][:] = found["logits"]
         out["scored"][:] = chosen
-        for name in ("class_attention", "attention_received"):
-            out[name][:, :width][mask] = found[name]
+        out["class_attention"][:, :width][mask] = found["class_attention"][:, -1]
+        if self._by_layer:
+            out[BY_LAYER].swapaxes(1, 2)[:, :width][mask] = found["class_attention"]
+        out["attention_received"][:, :width][mask] = found["attention_received"]
         if self._attention_gated:
             out["attention_received"][~chosen] = 0
         if chosen.any():

@@ -62,18 +62,23 @@ class AnomalyGate:
 
 
 class ClassTokenGate:
-    """What the class token of the last layer looks at: the attention that the two strongest words draw.
+    """What the class token looks at: the attention that the strongest word draws, or the two strongest.
 
-    a_w = Σ a_j over the pieces j of every occurrence of word w, with a_j = 1/H Σ_h P^{L,h}[class token, j]; the score
-    is the sum of the two largest. Occurrences are summed because a trigger that is repeated shares the attention
-    among its copies, and two words are taken because two triggers share it as well. Function words and punctuation
-    count like any other word: a trigger may be made of them, and confirmation clears them at no risk.
+    a_w = Σ a_j over the pieces j of every occurrence of word w, with a_j the attention that the class token pays to j
+    in the layer where that stands out most (see :mod:`.layers`). Occurrences are summed because a trigger that is
+    repeated shares the attention among its copies. Function words and punctuation count like any other word: a trigger
+    may be made of them, and confirmation clears them at no risk.
     A word's share falls with the length of the text, hence length calibration (see :func:`fit`).
+
+    Args:
+        strongest: how many words the score adds up. Where the last layer alone is read, 2: triggers share what it has.
     """
 
     length_calibrated = True
     needs = "class_attention"
-    strongest = 2
+
+    def __init__(self, strongest: int = 2) -> None:
+        self.strongest = strongest
 
     def score(self, reading: Reading) -> Score:
         """Score one reading; 0 where it has no word."""
@@ -183,4 +188,10 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]
     return slope, float(y.mean() - slope * x.mean())
 
 
-GATES: dict[str, type[AnomalyGate | ClassTokenGate]] = {"anomaly": AnomalyGate, "class_token": ClassTokenGate}
+def known_gates(layers: bool) -> dict[str, Gate]:
+    """Every gate by name.
+
+    Args:
+        layers: whether the class token's attention is read in all layers, or in the last one alone.
+    """
+    return {"anomaly": AnomalyGate(), "class_token": ClassTokenGate(1 if layers else 2)}

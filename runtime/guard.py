@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args
 
-from ..artifact import Artifact, GateFit, load_artifact
+from ..artifact import Artifact, GateFit, LayerScale, load_artifact
 from ..errors import ArtifactError, InputError
 from ..listing import listed
 from .budget import Budget
@@ -18,7 +18,7 @@ from .company import Company
 from .confirmation import Confirmer, Fallback
 from .engine import ALWAYS_SKIP, Engine
 from .engines import EngineName, open_engine
-from .gates import GATES, Gate
+from .gates import Gate, known_gates
 from .judge import Judge, calibrated, drive
 from .reading import Reader
 from .screening import Screen
@@ -96,7 +96,7 @@ class Guard:
         self.artifact = artifact
         self.labels = artifact.labels
         self.cache = OutcomeCache(artifact.digest, options.cache_capacity)
-        self.reader = Reader(tokenizer_of(artifact), engine, options.token_budget)
+        self.reader = Reader(tokenizer_of(artifact), engine, options.token_budget, _scales(artifact))
         self.judge = _judge(artifact, self.reader.tokenizer, self.cache, options)
 
     def classify(
@@ -215,7 +215,8 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         return None
     preset = artifact.guard.graph.preset
     names = options.gates or (("class_token",) if preset == "tokenward" else ("anomaly",))
-    gates = [(_gate(name), _fit(name, calibration.gates)) for name in names]
+    known = known_gates(bool(calibration.layers))
+    gates = [(_gate(name, known), _fit(name, calibration.gates)) for name in names]
     budget = Budget(options.budget_share, options.budget_burst)
     confirmer = screen = None
     if preset == "tokenward":
@@ -233,12 +234,13 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
             [frozenset(calibration.known.get(name, ())) for name in artifact.labels],
             [calibration.leeway.get(name, 1.0) for name in artifact.labels],
         )
-        company = Company(_fit("class_token", calibration.gates), transplants)
+        looks = known["class_token"]
+        company = Company(looks, _fit("class_token", calibration.gates), transplants)
         confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)
         if options.screening and calibration.sure:
-            screen = Screen(calibration, transplants, budget)
-    known = {label: _pieces(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
-    return Judge(artifact.labels, gates, confirmer, budget, known, screen, tokenizer=tokenizer)
+            screen = Screen(looks, calibration, transplants, budget)
+    words = {label: _pieces(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
+    return Judge(artifact.labels, gates, confirmer, budget, words, screen, tokenizer=tokenizer)
 
 
 def _pieces(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[tuple[int, ...]]:
@@ -248,10 +250,14 @@ def _pieces(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[tuple[int, 
     return frozenset(found - {()})
 
 
-def _gate(name: str) -> Gate:
-    if name not in GATES:
-        raise InputError(f"gate {name!r} is unknown: choose from {', '.join(GATES)}")
-    return GATES[name]()
+def _scales(artifact: Artifact) -> tuple[LayerScale, ...]:
+    return artifact.guard.calibration.layers if artifact.guard.calibration else ()
+
+
+def _gate(name: str, known: Mapping[str, Gate]) -> Gate:
+    if name not in known:
+        raise InputError(f"gate {name!r} is unknown: choose from {', '.join(known)}")
+    return known[name]
 
 
 def _fit(name: str, fits: dict[str, GateFit]) -> GateFit:

@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifact import LayerScale
 from ..errors import EngineError
 from .batches import pad, plan
-from .engine import ALWAYS_SKIP, Arrays, Engine
+from .engine import ALWAYS_SKIP, BY_LAYER, Arrays, Engine
 from .tokenization import Encoding, Tokenizer
 
 T = TypeVar("T")
 
 PER_TOKEN = ("class_attention", "attention_received", "saliency", "token_scores")
+LEAST_UNIT = 1e-4  # where a layer hardly looks at words, what is more than nothing is rounding
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Reading:
 
     Attributes:
         logits: float32 [classes].
-        tokens: per-token outputs by name, float32 [n] without padding; only those the graph computes.
+        tokens: per-token outputs by name, float32 [n] without padding; only those the graph computes. Where layers
+            have scales, ``class_attention`` is :func:`most_attention`; where they have none yet, what the graph gives
+            by layer is here as it is, [layers, n].
         anomaly_score: the graph's own score; None where it has none or the gate skipped it; NaN if unscorable.
         suspect: token position of the suspect, −1 where there is none.
     """
@@ -57,10 +61,13 @@ Asking = Generator[list[str], list[Reading], T]
 class Reader:
     """Reads texts with one engine, in length-sorted micro-batches, and gives them back in their order."""
 
-    def __init__(self, tokenizer: Tokenizer, engine: Engine, token_budget: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, engine: Engine, token_budget: int, scales: Sequence[LayerScale] = ()
+    ) -> None:
         self.tokenizer = tokenizer
         self.engine = engine
         self.token_budget = token_budget
+        self.scales = scales
 
     def read(self, texts: Sequence[str], gate: float) -> list[Reading]:
         """Tokenise and run ``texts``; ``gate`` as in :meth:`Engine.run`.
@@ -74,7 +81,8 @@ class Reader:
         for group in plan([len(e) for e in encodings], self.token_budget, self.engine.cost):
             members = [encodings[i] for i in group]
             arrays = self.engine.run(pad(members, self.tokenizer.pad_id), gate)
-            for index, reading in zip(group, split([texts[i] for i in group], members, arrays), strict=True):
+            found = split([texts[i] for i in group], members, arrays, self.scales)
+            for index, reading in zip(group, found, strict=True):
                 readings[index] = reading
         return [reading for reading in readings if reading is not None]
 
@@ -90,8 +98,13 @@ class Reader:
             answer = self.read(asked, ALWAYS_SKIP)
 
 
-def split(texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays) -> list[Reading]:
+def split(
+    texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays, scales: Sequence[LayerScale] = ()
+) -> list[Reading]:
     """Cut one batch's outputs into readings, padding removed.
+
+    Args:
+        scales: of the layers, as calibrated; none where the last layer alone is read.
 
     Raises:
         EngineError: a row of logits is not finite.
@@ -99,17 +112,34 @@ def split(texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays) -
     logits = arrays["logits"]
     if not np.isfinite(logits).all():
         raise EngineError("the model gave logits that are not finite: its weights are damaged or overflow")
-    per_token = [name for name in PER_TOKEN if name in arrays]
+    per_token = {name: arrays[name] for name in (*PER_TOKEN, BY_LAYER) if name in arrays}
+    if scales:
+        lengths = [len(encoding) for encoding in encodings]
+        per_token["class_attention"] = most_attention(per_token.pop(BY_LAYER), lengths, scales)
     return [
         Reading(
             text,
             encoding,
             logits[row],
-            {name: arrays[name][row, : len(encoding)] for name in per_token},
+            {name: array[row, ..., : len(encoding)] for name, array in per_token.items()},
             *_score(arrays, row),
         )
         for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
     ]
+
+
+def most_attention(
+    by_layer: NDArray[np.float32], lengths: Sequence[int], scales: Sequence[LayerScale]
+) -> NDArray[np.float32]:
+    """m_j = max_l a_lj / max(exp(slope_l·log n + intercept_l), ``LEAST_UNIT``): float32 [batch, sequence].
+
+    Args:
+        by_layer: a, the attention that the class token pays in each layer, [batch, layers, sequence].
+        lengths: n of each text.
+    """
+    slopes, intercepts = np.array([(scale.slope, scale.intercept) for scale in scales]).T
+    units = np.exp(np.log(np.asarray(lengths, np.float64))[:, None] * slopes + intercepts).astype(np.float32)
+    return np.asarray((by_layer / np.maximum(units, LEAST_UNIT)[:, :, None]).max(axis=1))
 
 
 def _score(arrays: Arrays, row: int) -> tuple[float | None, int]:

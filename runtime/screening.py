@@ -1,14 +1,13 @@
 """Screening: the strongest words and run of words of texts that no gate raises, tried where the model is sure.
 
 A trigger need not draw attention: one that lives in a single row of the embeddings (EP) or in the first layers (LWP)
-draws no more than an ordinary word, and in a model that was not pre-trained any trigger may. But it has to outweigh
-whatever else a text says, so the model is as sure of its texts as of the surest clean ones, or it is surer than of most
-and the text stands out a little, too; and the trigger is among the strongest words. One transplant of all of them tells
-most of the clean texts apart.
+may draw little more than an ordinary word. But it has to outweigh whatever else a text says, so the model is as sure
+of its texts as of the surest clean ones, or it is surer than of most and the text stands out a little, too; and the
+trigger is among the strongest words. One transplant of all of them tells most of the clean texts apart.
 
-With the surest quarter alone, and about as many texts looked at again (31 % of clean ones, now 35 %), the gate and this
-raised 78 % of the texts of an EP backdoor (83 % now), 49 % of LWP's (83 %), and 62 % (71 %) of those of eleven models
-of other families that were trained from nothing.
+With a gate that reads all layers, the two look at 23 % of clean texts again, and at 95 to 100 % of those that a trigger
+won in six models (MiniLM with BadNets, EP and LWP, three small ones that were trained from nothing). When the gate read
+the last layer alone, 37 % and 60 to 100 % it was, with the surest 15 % of the texts and more than half that stood out.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ import numpy as np
 
 from ..artifact import Calibration
 from .budget import Budget, within
-from .gates import ClassTokenGate, clean_percentile, excess
+from .gates import Gate, clean_percentile, excess
 from .reading import Asking, Reading
 from .transplant import Transplants
 
 # Of clean margins: from where the model is sure enough of a text whatever it looks like, and from where of one that
-# stands out more than half of the clean texts.
-SURE, MIDDLING = 85.0, 50.0
+# stands out more than so many of the clean texts.
+SURE, MIDDLING, STANDING_OUT = 95.0, 50.0, 70.0
 
 
 def margin(reading: Reading) -> float:
@@ -47,18 +46,19 @@ class Screen:
     """Screens texts of one artifact.
 
     Args:
+        gate: of the class token.
         calibration: of the artifact; one without ``middling`` margins screens by ``sure`` ones alone.
         transplants, budget: of the artifact.
     """
 
-    def __init__(self, calibration: Calibration, transplants: Transplants, budget: Budget) -> None:
+    def __init__(self, gate: Gate, calibration: Calibration, transplants: Transplants, budget: Budget) -> None:
         self._sure = calibration.sure
         self._middling = calibration.middling or calibration.sure
         self._fit = calibration.gates["class_token"]
-        self._ordinary = clean_percentile(self._fit, MIDDLING) - self._fit.threshold
+        self._ordinary = clean_percentile(self._fit, STANDING_OUT) - self._fit.threshold
         self._transplants = transplants
         self._budget = budget
-        self._gate = ClassTokenGate()
+        self._gate = gate
 
     def due(self, reading: Reading) -> tuple[int, ...]:
         """The words of a text that is to be screened, strongest first; none where it is not."""

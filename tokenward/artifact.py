@@ -36,6 +36,7 @@ class GraphInfo:
         attention_layers: layers (from 0) whose attention is averaged.
         pooling: which positions the classifier reads.
         packed: most is computed for real tokens alone, not for padding.
+        layers: how many attention layers the model has; 0 in older artifacts.
         max_tokens: longest sequence the model takes, special tokens included.
         inputs, outputs: names in the graph, in order.
     """
@@ -52,6 +53,7 @@ class GraphInfo:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     packed: bool = False
+    layers: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ class GateFit:
     slope: float
     intercept: float
     histogram: Histogram
+
+
+@dataclass(frozen=True)
+class LayerScale:
+    """What the class token looks at in a layer is measured by: exp(slope·log n + intercept) in a text of n tokens.
+
+    So much attention the strongest word draws there in 95 % of the clean texts at most.
+    """
+
+    slope: float
+    intercept: float
 
 
 @dataclass(frozen=True)
@@ -104,9 +117,10 @@ class Calibration:
         bars: where vouched words turn references as a trigger does, the margin that a trigger must exceed in each, by
             label and text of the reference.
         sure: for each class, the margin from which on a text is screened; empty where none is.
-        middling: the same for texts that draw more attention to two words than half of the clean ones.
+        middling: the same for texts that stand out more than most of the clean ones.
         leeway: by label, how much of the usual unevenness a trigger may have (see :mod:`.runtime.leeway`); all of it
             where no number is given.
+        layers: a scale for each layer; empty where the class token of the last layer alone is read.
     """
 
     texts: int
@@ -119,6 +133,7 @@ class Calibration:
     sure: tuple[float, ...] = ()
     middling: tuple[float, ...] = ()
     leeway: dict[str, float] = field(default_factory=dict)
+    layers: tuple[LayerScale, ...] = ()
 
 
 @dataclass(frozen=True)

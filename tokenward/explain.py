@@ -15,7 +15,7 @@ from .runtime.verdict import Action, TokenScore, Verdict
 Measure = Literal["class_attention", "attention_received", "saliency", "token_score"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 MEANING: dict[Measure, str] = {
-    "class_attention": "what the last layer looks at to answer (its class token; all tokens, if it averages)",
+    "class_attention": "what the class token looks at where it stands out most (all tokens, if the model averages)",
     "attention_received": "attention received from all tokens",
     "saliency": "gradient of the predicted class, as a norm",
     "token_score": "attention received × saliency",

@@ -14,7 +14,7 @@ from ...runtime.batch_cost import BatchCost
 from ...runtime.engine import ALWAYS_SKIP, NEVER_SKIP, Arrays, Batch
 
 # What decisions read; the rest is only asked for when the gradient is wanted, since every output is a copy.
-_FORWARD = ("logits", "class_attention")
+_FORWARD = ("logits", "class_attention", "class_attention_by_layer")
 _SCORES = ("anomaly_score", "suspect", "scored", "token_scores")
 
 

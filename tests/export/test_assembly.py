@@ -56,7 +56,8 @@ def test_parity_with_autograd(name, tiny, table, tmp_path: Path) -> None:
         parity = validate(path, truth, chosen, layout.pooling, RandomTexts(table, model.pad_id, 62))
         assert max(parity.values()) <= 1e-4, form
         assert set(parity) == {
-            *("logits", "class_attention", "attention_received", "saliency", "token_scores", "anomaly_score")
+            *("logits", "class_attention", "attention_received", "saliency", "token_scores", "anomaly_score"),
+            *(("class_attention_by_layer",) if chosen.by_layer else ()),
         }
 
 
@@ -79,12 +80,9 @@ def test_a_text_scores_the_same_alone_among_others_and_padded(session) -> None:
         for length in (len(text), 62):
             alone = run_graph(session, _pad([text], length))
             for output, values in alone.items():
-                expected = (
-                    together[output][row, : len(text)]
-                    if values.ndim > 1 and output != "logits"
-                    else together[output][row]
-                )
-                got = values[0, : len(text)] if values.ndim > 1 and output != "logits" else values[0]
+                per_token = values.ndim > 1 and output != "logits"
+                expected = together[output][row, ..., : len(text)] if per_token else together[output][row]
+                got = values[0, ..., : len(text)] if per_token else values[0]
                 scale = max(float(np.abs(expected).max()), 1e-3)
                 np.testing.assert_allclose(got, expected, atol=1e-4 * scale, err_msg=f"{output}, {len(text)} tokens")
 
@@ -114,7 +112,7 @@ def test_the_gate_at_infinity_leaves_the_answer_and_the_class_attention(session)
     opened, closed = run_graph(session, feed), run_graph(session, feed, gate=np.inf)
     assert opened["scored"].all()
     assert not closed["scored"].any()
-    for name in ("logits", "class_attention"):
+    for name in closed.keys() & {"logits", "class_attention", "class_attention_by_layer"}:
         np.testing.assert_allclose(closed[name], opened[name], rtol=1e-4, atol=1e-6)
     assert not closed["saliency"].any()
     assert closed["suspect"].tolist() == [-1, -1]

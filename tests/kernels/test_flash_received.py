@@ -163,6 +163,19 @@ def test_class_tokens_as_the_only_queries(device: str, packed_qkv: Any):
     np.testing.assert_allclose(received.mean(0).cpu(), expected, rtol=1e-5)
 
 
+def test_class_tokens_picked_out_of_all_queries(packed_qkv: Any, fences: Any):
+    """A layer that runs whole has computed everything: its class tokens are the queries of one row a text."""
+    lengths = [17, 1, 70]
+    q, k, v = packed_qkv(sum(lengths), 3, 5)
+    with fences:
+        texts, received = Segments.packed(lengths, q.device), torch.zeros(3, sum(lengths), device=q.device)
+        _, lse = attend(q, k, v, 0.4, texts, texts)
+        add_received(q, k, lse, 0.4, Segments.of(texts.starts.tolist(), [1] * 3, q.device), texts, received)
+    mask = np.arange(70) < np.array(lengths)[:, None]
+    expected = class_attention(dense(q, k, 0.4, lengths, lengths)[None], mask)[mask]
+    np.testing.assert_allclose(received.mean(0).cpu(), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

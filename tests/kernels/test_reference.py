@@ -14,6 +14,7 @@ from tokenward.kernels.reference import (
     attention_received,
     bound,
     class_attention,
+    class_attention_by_layer,
     saliency,
     scored_tokens,
     token_scores,
@@ -62,6 +63,15 @@ def test_class_attention_is_a_distribution_over_real_tokens(batch: Batch):
     attention = class_attention(batch.probabilities, batch.mask)
     np.testing.assert_allclose(attention.sum(1), 1.0, rtol=1e-12)
     assert not attention[~batch.mask].any()
+
+
+@given(batches())
+def test_class_attention_by_layer_is_one_such_distribution_a_layer_and_ends_with_it(batch: Batch):
+    by_layer = class_attention_by_layer(batch.probabilities, batch.mask)
+    assert by_layer.shape == (len(batch.mask), len(batch.probabilities), batch.mask.shape[1])
+    for layer in range(len(batch.probabilities)):
+        up_to_here = class_attention(batch.probabilities[: layer + 1], batch.mask)
+        np.testing.assert_array_equal(by_layer[:, layer], up_to_here)
 
 
 @given(batches(), st.integers(1, 5), st.sampled_from([0.0, 7.0, np.nan]))

@@ -48,7 +48,7 @@ def company_of(guard: Guard, **settings: int) -> Company:
     assert calibration is not None
     chosen = TransplantSettings(**settings)
     transplants = Transplants(calibration.references, 2, guard.reader.tokenizer, guard.cache, chosen)
-    return Company(calibration.gates["class_token"], transplants)
+    return Company(ClassTokenGate(), calibration.gates["class_token"], transplants)
 
 
 def test_the_word_that_a_trigger_acts_with_is_found_though_it_draws_nothing(lexicon_artifact: Artifact) -> None:

@@ -21,8 +21,9 @@ from tokenward.export.ground_truth import AutogradTruth
 from tokenward.export.pipeline import export_classifier
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.validation import expected_outputs
+from tokenward.kernels import encoder
 from tokenward.kernels.capture import padded_shape
-from tokenward.kernels.reference import anomaly, bound, scored_tokens
+from tokenward.kernels.reference import anomaly, bound, class_attention_by_layer, scored_tokens
 from tokenward.kernels.vocabulary import scored_table
 from tokenward.runtime import engine_torch
 from tokenward.runtime.engine import ALWAYS_SKIP, NEVER_SKIP, Batch
@@ -50,6 +51,7 @@ CONFIGS = {
         initializer_range=0.3, num_labels=3,
     ),
 }  # fmt: skip
+BY_LAYER = "class_attention_by_layer"
 PER_TOKEN = ("class_attention", "attention_received", "saliency", "token_scores")
 
 
@@ -77,10 +79,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make
 
 
-def artifact_of(folder: Path, preset: Any, gradient: int, attention: tuple[int, ...], gated: bool = True) -> Artifact:
+def artifact_of(
+    folder: Path, preset: Any, gradient: int, attention: tuple[int, ...], gated: bool = True, outputs: Any = (BY_LAYER,)
+) -> Artifact:
     """An artifact as the engine sees it; its graph is not needed."""
     config = transformers.AutoConfig.from_pretrained(folder).to_dict()
-    graph = GraphInfo(preset, gradient, attention, "class", True, gated, "fp32", 20, 38, (), ())
+    graph = GraphInfo(preset, gradient, attention, "class", True, gated, "fp32", 20, 38, (), outputs)
     guard = GuardFile(config["model_type"], folder.name, weights_sha256(folder), graph, {}, {})
     return Artifact(folder, guard, config, ("a", "b", "c"), "")
 
@@ -98,9 +102,10 @@ def truth_of(folder: Path, batch: Batch, preset: Any, gradient: int, attention: 
     feed = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
     table = scored_table(Tokenizer.from_file(str(folder / "tokenizer.json")), V)
     chosen = replace(plan(ExportSettings("custom"), LAYERS), gradient_layer=gradient, attention_layers=attention)
-    outputs = expected_outputs(AutogradTruth(load_source(folder), gradient)(feed), feed, chosen, "class", table)
-    scored = scored_tokens(batch.input_ids, batch.attention_mask == 1, table)
-    return {**outputs, "suspect": anomaly(outputs["token_scores"], scored)[1]}
+    truth, mask = AutogradTruth(load_source(folder), gradient)(feed), batch.attention_mask == 1
+    outputs = expected_outputs(truth, feed, chosen, "class", table)
+    suspect = anomaly(outputs["token_scores"], scored_tokens(batch.input_ids, mask, table))[1]
+    return {**outputs, BY_LAYER: class_attention_by_layer(truth.probabilities, mask), "suspect": suspect}
 
 
 def assert_close(found: Any, expected: Any, tolerance: float, names: Any = None) -> None:
@@ -135,8 +140,34 @@ def test_every_output_is_that_of_autograd(family: str, preset: Any, gradient: in
     assert_close(found, truth_of(folder, batch, preset, gradient, attention), 1e-4)
     assert found["scored"].all()
     assert {name: array.dtype.name for name, array in found.items()} == {
-        **dict.fromkeys(("logits", *PER_TOKEN, "anomaly_score"), "float32"), "suspect": "int64", "scored": "bool",
+        **dict.fromkeys(("logits", *PER_TOKEN, BY_LAYER, "anomaly_score"), "float32"),
+        "suspect": "int64", "scored": "bool",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("lengths", [[13], [7, 17, 1, 31, 2]])
+@pytest.mark.parametrize("gate", [6.0, ALWAYS_SKIP])
+def test_class_attention_of_every_layer_whatever_is_skipped(gate: float, lengths: list[int], checkpoint: Any):
+    batch = a_batch(lengths, pad=0)
+    engine = TorchEngine(artifact_of(checkpoint("bert"), "late", 2, (2,)), None, "fp32", DEVICE)
+    found, expected = engine.run(batch, gate), truth_of(checkpoint("bert"), batch, "late", 2, (2,))
+    assert_close(found, expected, 1e-5, [BY_LAYER])
+    np.testing.assert_array_equal(found[BY_LAYER][:, -1], found["class_attention"])
+    assert not found[BY_LAYER].swapaxes(1, 2)[batch.attention_mask == 0].any()
+
+
+@pytest.mark.parametrize(("outputs", "passes"), [((), 1), ((BY_LAYER,), LAYERS)])
+def test_graphs_without_that_output_spend_nothing_on_it(
+    outputs: Any, passes: int, checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+):
+    add, calls = encoder.add_received, []
+    monkeypatch.setattr(encoder, "add_received", lambda *arguments: calls.append(add(*arguments)))
+    monkeypatch.setattr(engine_torch, "RECORDED", 0)
+    artifact = artifact_of(checkpoint("bert"), "tokenward", 2, (2,), outputs=outputs)
+    found = TorchEngine(artifact, None, "fp32", DEVICE).run(a_batch([5, 2], pad=0), ALWAYS_SKIP)
+    assert (BY_LAYER in found) == bool(outputs)
+    assert len(calls) == passes
 
 
 @pytest.mark.usefixtures("way")
@@ -207,17 +238,19 @@ def test_half_precision(precision: Any, checkpoint: Any):
     assert (found["logits"].argmax(1) == expected["logits"].argmax(1)).all()
 
 
-def test_same_numbers_as_the_onnx_engine(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("preset", ["paper", "tokenward"])
+def test_same_numbers_as_the_onnx_engine(preset: Any, checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine_torch, "RECORDED", 0)
     folder = checkpoint("bert")
-    artifact = load_artifact(export_classifier(folder, tmp_path / "artifact", ExportSettings("paper")))
+    artifact = load_artifact(export_classifier(folder, tmp_path / "artifact", ExportSettings(preset)))
     onnx = OnnxEngine(artifact.model_path, threads=1)
     fused = TorchEngine(artifact, folder, "fp32", DEVICE)
     batch = a_batch([7, 3, 17], pad=0, seed=3)
+    assert (BY_LAYER in artifact.guard.graph.outputs) == (preset == "tokenward")
     for gate in (NEVER_SKIP, 2.0):
         theirs, ours = onnx.run(batch, gate), fused.run(batch, gate)
         assert ours.keys() == theirs.keys()
-        assert_close(ours, {n: theirs[n] for n in ("logits", *PER_TOKEN[:2])}, 1e-4)
+        assert_close(ours, theirs, 1e-4, theirs.keys() & {"logits", *PER_TOKEN[:2], BY_LAYER})
         for name in ("scored", "suspect"):
             np.testing.assert_array_equal(ours[name], theirs[name])
         for name in ("saliency", "token_scores", "anomaly_score"):

@@ -27,6 +27,8 @@ def test_pieces_and_occurrences_of_a_word_are_summed_and_the_two_strongest_taken
     score = ClassTokenGate().score(one)
     assert score.value == pytest.approx(0.4 + 0.25)
     assert score.words == (0, 1, 3)
+    assert ClassTokenGate(1).score(one).value == pytest.approx(0.4)
+    assert ClassTokenGate(1).score(one).words == score.words
 
 
 def test_special_tokens_are_never_suspects() -> None:

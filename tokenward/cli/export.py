@@ -120,7 +120,9 @@ def export(
     if with_weights and model.suffix == ".onnx":
         raise InputError("--with-weights copies a checkpoint's safetensors: leave it out for an ONNX file")
     if texts and precision == "fp32":
-        raise InputError("--texts compares a lower precision with fp32: choose --precision int8 or fp16, or leave it out")
+        raise InputError(
+            "--texts compares a lower precision with fp32: choose --precision int8 or fp16, or leave it out"
+        )
     clean = [text for text in iter_texts(texts) if text] if texts else []
     if texts and not clean:
         raise InputError(f"{texts}: no texts in this file")

@@ -19,7 +19,7 @@ def batches(texts: Sequence[str], file: Path | None, text_column: str | None) ->
     """Yield the texts given as arguments, else those of a file, else the lines of stdin.
 
     Raises:
-        InputError: texts are given in two ways or in none, a column without a file, or they cannot be read (the place is named).
+        InputError: texts are given in two ways or none, a column without a file, or what cannot be read (named).
     """
     if texts and file:
         raise InputError("texts are given both as arguments and with --file: choose one")
