@@ -53,9 +53,9 @@ def test_references_of_medium_ease_come_first() -> None:
 @pytest.mark.parametrize(
     ("turned", "first"),
     [
-        ([0.0, 0.5, 0.2, 0.21, 0.2, 0.0, 0.3, 0.0], 3),  # few turn that of medium ease
-        ([0.0, 0.5, 0.3, 0.3, 0.2, 0.0, 0.3, 0.0], 4),  # the next in turn
-        ([0.9, 0.5, 0.4, 0.3, 0.4, 0.3, 0.3, 0.28], 7),  # many turn all of them
+        ([0.0, 0.5, 0.2, 0.3, 0.2, 0.0, 0.4, 0.0], 3),  # few turn that of medium ease
+        ([0.0, 0.5, 0.4, 0.4, 0.2, 0.0, 0.4, 0.0], 4),  # the next in turn
+        ([0.9, 0.5, 0.4, 0.35, 0.4, 0.35, 0.35, 0.32], 7),  # many turn all of them
         ([None] * 8, 3),
     ],
 )
