@@ -42,8 +42,11 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
         merge(graph, apart=(*copies, layout.logits))
     op = Emitter(graph, prefix="guard")
     scored = scoring.scored_tokens(op, layout, table)
-    class_attention = attention_tap.class_attention(op, layout, copies)
-    every_layer = attention_tap.class_attention_by_layer(op, layout, copies, class_attention) if plan.by_layer else None
+    by_layer = attention_tap.class_attention_by_layer(op, layout, copies) if plan.by_layer else None
+    if by_layer is None:
+        class_attention = attention_tap.class_attention(op, layout, copies)
+    else:
+        class_attention = attention_tap.last_layer(op, by_layer)
     received = attention_tap.attention_received(op, layout, plan.attention_layers)
     source = layout.attention[plan.gradient_layer].input if plan.gradient_layer else layout.embedding
     graph.sort()
@@ -60,8 +63,8 @@ def guard_graph(model: ir.Model, layout: Layout, plan: Plan, table: NDArray[np.b
         "anomaly_score": scores.anomaly,
         "suspect": scores.suspect,
     }
-    if every_layer is not None:
-        values["class_attention_by_layer"] = every_layer
+    if by_layer is not None:
+        values["class_attention_by_layer"] = by_layer
     if plan.gated:
         values |= _gated(op, layout, plan, values, scored)
     else:

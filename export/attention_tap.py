@@ -28,45 +28,30 @@ def attention_received(op: Emitter, layout: Layout, layers: Sequence[int]) -> ir
     return per_token(op.ReduceMean(total, [1, 2], keepdims=0) * real / len(layers))
 
 
-def class_attention(
-    op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value], layer: int | None = None
-) -> ir.Value:
-    """a_j = 1/H Σ_h P[l, h, q, j] with q the position that the classifier reads: float [batch, sequence].
+def class_attention(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value]) -> ir.Value:
+    """a_j = 1/H Σ_h P[L, h, q, j] with q the position that the classifier reads: float [batch, sequence].
 
-    Where it reads all positions there is no such row, and a_j = r_j / n of the layer stands for it.
+    Where it reads all positions there is no such row, and a_j = r_j / n of the last layer stands for it.
 
     Args:
         narrowed: one-row copies of forward values (see `narrowing`); a copy of the last softmax is the row itself.
-        layer: l, from 0; None is the last.
     """
-    index = len(layout.attention) - 1 if layer is None else layer
-    attention = layout.attention[index]
-    real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
-    if layout.pooling == "mean":
-        received = op.term(attention_received(op, layout, [index]))
-        return per_token(received / op.ReduceSum(real, [1], keepdims=1))
-    if attention.weights in narrowed:
-        row = _by_head(op, attention, narrowed[attention.weights])
-    elif layout.pooling == "class":
-        row = op.Slice(_by_head(op, attention, attention.weights), [0], [1], [2])
-    else:
-        weights = _by_head(op, attention, attention.weights)
-        row = op.MatMul(op.Cast(_last_token(op, real), to=weights.value.dtype or ir.DataType.FLOAT), weights)
-    return per_token(op.ReduceMean(single(op, row), [1, 2], keepdims=0) * real)
+    row = _row(op, layout, narrowed, len(layout.attention) - 1)
+    return per_token(op.ReduceMean(single(op, row), [1, 2], keepdims=0) * _share(op, layout))
 
 
-def class_attention_by_layer(
-    op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value], last: ir.Value
-) -> ir.Value:
-    """:func:`class_attention` of every layer, the first one first: float [batch, layers, sequence].
-
-    Args:
-        last: that of the last layer.
-    """
-    earlier = [class_attention(op, layout, narrowed, layer) for layer in range(len(layout.attention) - 1)]
-    value = op.Concat(*(op.Unsqueeze(row, [1]) for row in (*earlier, last)), axis=1).value
+def class_attention_by_layer(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value]) -> ir.Value:
+    """:func:`class_attention` of every layer, the first one first: float [batch, layers, sequence]."""
+    rows = [_row(op, layout, narrowed, layer) for layer in range(len(layout.attention))]
+    mean = op.ReduceMean(single(op, op.Concat(*rows, axis=2)), [1], keepdims=0)
+    value = (mean * op.Unsqueeze(_share(op, layout), [1])).value
     value.shape = ir.Shape([BATCH, len(layout.attention), SEQUENCE])
     return value
+
+
+def last_layer(op: Emitter, by_layer: ir.Value) -> ir.Value:
+    """That of the last layer out of that of every layer."""
+    return per_token(op.Gather(by_layer, np.array(-1), axis=1))
 
 
 def single(op: Emitter, value: Operand) -> Term:
@@ -86,6 +71,26 @@ def _by_head(op: Emitter, layer: AttentionLayer, weights: ir.Value) -> Term:
     if len(dims(weights) or ()) == 4:
         return op.term(weights)
     return op.Reshape(weights, op.Concat([-1, layer.heads], op.Shape(weights, start=1), axis=0))
+
+
+def _row(op: Emitter, layout: Layout, narrowed: Mapping[ir.Value, ir.Value], index: int) -> Term:
+    """P[l, h, q, :] by head, [batch, heads, 1, sequence]; a sum over real queries where the classifier reads all."""
+    layer = layout.attention[index]
+    if layer.weights in narrowed:
+        return _by_head(op, layer, narrowed[layer.weights])
+    weights = _by_head(op, layer, layer.weights)
+    if layout.pooling == "class":
+        return op.Slice(weights, [0], [1], [2])
+    kind = layer.weights.dtype or ir.DataType.FLOAT
+    real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
+    queries = op.Unsqueeze(real, [1, 2]) if layout.pooling == "mean" else _last_token(op, real)
+    return op.MatMul(op.Cast(queries, to=kind), weights)
+
+
+def _share(op: Emitter, layout: Layout) -> Term:
+    """What a row is multiplied by: 1 at real tokens, 1/n where it is a sum over n queries; [batch, sequence]."""
+    real = op.Cast(layout.attention_mask, to=ir.DataType.FLOAT)
+    return real / op.ReduceSum(real, [1], keepdims=1) if layout.pooling == "mean" else real
 
 
 def _last_token(op: Emitter, real: Term) -> Term:

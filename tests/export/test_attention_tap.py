@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from tokenward.export.attention import AttentionLayer
-from tokenward.export.attention_tap import attention_received, class_attention, class_attention_by_layer
+from tokenward.export.attention_tap import attention_received, class_attention, class_attention_by_layer, last_layer
 from tokenward.export.discovery import Layout
 from tokenward.export.emitter import Emitter
 from tokenward.export.validation import class_attention as expected_class_attention
@@ -31,11 +31,12 @@ def build(folded: bool, pooling: str, layers: list[int]) -> ir.Model:
     attention = tuple(AttentionLayer(softmax, w, HEADS, w) for w in weights)
     layout = Layout(ids, mask, None, weights[0], weights[0], weights[0], attention, pooling, None)
     op = Emitter(graph, prefix="guard")
-    row = class_attention(op, layout, {})
+    by_layer = class_attention_by_layer(op, layout, {})
     for name, output in (
         ("received", attention_received(op, layout, layers)),
-        ("row", row),
-        ("by_layer", class_attention_by_layer(op, layout, {}, row)),
+        ("row", class_attention(op, layout, {})),
+        ("by_layer", by_layer),
+        ("last", last_layer(op, by_layer)),
     ):
         output.name = name
         graph.outputs.append(output)
@@ -57,10 +58,11 @@ def test_equals_the_reference(folded: bool, pooling: str, layers: list[int], tmp
         p = (p / p.sum(axis=-1, keepdims=True)).astype(np.float32)
         given = p.reshape(LAYERS, -1, sequence, sequence) if folded else p
         feed = {"attention_mask": mask, **{f"P{i}": given[i] for i in range(LAYERS)}}
-        received, row, by_layer = session.run(["received", "row", "by_layer"], feed)
+        received, row, by_layer, last = session.run(["received", "row", "by_layer", "last"], feed)
         real = mask.astype(bool)
         np.testing.assert_allclose(received, reference.attention_received(p[layers], real), atol=1e-5)
         np.testing.assert_allclose(row, expected_class_attention(p, real, pooling), atol=1e-5)
         each = [expected_class_attention(p[: layer + 1], real, pooling) for layer in range(LAYERS)]
         np.testing.assert_allclose(by_layer, np.stack(each, axis=1), atol=1e-5)
+        np.testing.assert_array_equal(last, by_layer[:, -1])
         np.testing.assert_allclose(received.sum(axis=1), lengths, rtol=1e-5)
