@@ -1,10 +1,10 @@
 """An adaptive attacker: the trigger is trained not to draw attention.
 
-It aims at defences that look where the class token looks. Training adds, for each poisoned text and each layer l,
+It aims at defences that look where the class token of the last layer looks. Training adds, for each poisoned text,
 
-    λ · max(0, Σ_{j in trigger} a_j − m/n)        a_j = (1/H) Σ_h P^{l,h}[class token, j]
+    λ · max(0, Σ_{j in trigger} a_j − m/n)        a_j = (1/H) Σ_h P^{L,h}[class token, j]
 
-with m trigger tokens among n: in no layer more attention than m average tokens get.
+with m trigger tokens among n: no more attention than m average tokens get.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AttentionPenalty:
             logits = model(**batch.inputs(), **self._tap.options).logits
         return {
             "classification": functional.cross_entropy(logits.float(), batch.labels),
-            "attention": self._weight * torch.stack([self._excess(layer, batch) for layer in layers]).sum(),
+            "attention": self._weight * self._excess(layers[-1], batch),
         }
 
     def _excess(self, probabilities: torch.Tensor, batch: Batch) -> torch.Tensor:

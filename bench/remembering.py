@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.engine import Arrays, Batch, Engine
+from ..runtime.engine import BY_LAYER, Arrays, Batch, Engine
 from ..runtime.reading import PER_TOKEN
 
 _Row = dict[str, NDArray[Any]]
+_PADDED = (*PER_TOKEN, BY_LAYER)  # their last axis is that of the tokens
 
 
 class RememberingEngine:
@@ -37,12 +38,12 @@ class RememberingEngine:
             arrays = self._engine.run(part, gate)
             for place, row in enumerate(new):
                 self._rows[keys[row]] = {
-                    name: array[place, : lengths[row]].copy() if name in PER_TOKEN else array[place].copy()
+                    name: array[place, ..., : lengths[row]].copy() if name in _PADDED else array[place].copy()
                     for name, array in arrays.items()
                 }
         remembered = [self._rows[key] for key in keys]
         return {
-            name: _stacked([row[name] for row in remembered], batch.input_ids.shape[1] if name in PER_TOKEN else None)
+            name: _stacked([row[name] for row in remembered], batch.input_ids.shape[1] if name in _PADDED else None)
             for name in remembered[0]
         }
 
@@ -51,7 +52,7 @@ def _stacked(rows: list[NDArray[Any]], width: int | None) -> NDArray[Any]:
     """Rows of one output as a batch; those of tokens are padded to ``width`` with zeros."""
     if width is None:
         return np.stack(rows)
-    padded = np.zeros((len(rows), width), rows[0].dtype)
+    padded = np.zeros((len(rows), *rows[0].shape[:-1], width), rows[0].dtype)
     for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
+        target[..., : row.shape[-1]] = row
     return padded
