@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +77,10 @@ def test_a_failing_graph_is_an_internal_error_without_details(fragile: LocalTrit
             client.classify(TEXT)
         assert not isinstance(failure.value, DeadlineError)
     assert not LEAKS.search(str(failure.value))
-    assert "onnx runtime error" in fragile.log.read_text()  # the operator finds it there
+    until = time.monotonic() + 10  # the model's process logs by way of the server, some time after it has answered
+    while "onnx runtime error" not in (log := fragile.log.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "onnx runtime error" in log, "the operator finds it there"
 
 
 def test_an_uncalibrated_model_only_serves_off(fragile: LocalTriton, control: Any, in_process: Guard):
