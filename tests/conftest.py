@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -211,6 +213,29 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
         return folder
 
     return build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once(built_once: BuiltOnce) -> Iterator[None]:
+    """Let PyTorch trace every model once per test run: it takes seconds, and many tests export the same few models."""
+    torch: Any = pytest.importorskip("torch")
+    ir: Any = pytest.importorskip("onnx_ir")
+    from tokenward.export.forward import _Logits
+
+    trace = torch.onnx.export
+
+    def cached(module: Any, args: Any, *more: Any, **options: Any) -> Any:
+        if not isinstance(module, _Logits):
+            return trace(module, args, *more, **options)
+        key = hashlib.sha256(repr((module, module.module.config.to_json_string(), options)).encode())
+        for name, values in (*module.state_dict().items(), *((str(at), values) for at, values in enumerate(args))):
+            key.update(f"{name} {values.dtype} {tuple(values.shape)}".encode() + values.numpy().tobytes())
+        made = built_once(f"traced-{key.hexdigest()}", lambda path: ir.save(trace(module, args, **options).model, path))
+        return SimpleNamespace(model=ir.load(made))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.onnx, "export", cached)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,8 @@ def pieces(text: str, verdict: Verdict, measure: Measure) -> list[Piece]:
     for token, value in zip(tokens, warm, strict=True):
         for place in range(token.start, token.end):
             heat[place] = max(heat[place] or 0.0, value / hottest)  # pieces of one character share its place
-    suspect = [any(s.start <= place < s.end for s in verdict.suspects) for place in range(len(text))]
+    suspect = [False] * len(text)
+    for span in verdict.suspects:
+        suspect[span.start : span.end] = [True] * (span.end - span.start)
     runs = groupby(range(len(text)), key=lambda place: (heat[place], suspect[place]))
     return [Piece("".join(text[place] for place in run), *key) for key, run in runs]

@@ -80,7 +80,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def artifact_of(
-    folder: Path, preset: Any, gradient: int, attention: tuple[int, ...], gated: bool = True, outputs: Any = (BY_LAYER,)
+    folder: Path, preset: Any, gradient: int, attention: tuple[int, ...], gated: bool = True, outputs: Any = ()
 ) -> Artifact:
     """An artifact as the engine sees it; its graph is not needed."""
     config = transformers.AutoConfig.from_pretrained(folder).to_dict()
@@ -105,7 +105,8 @@ def truth_of(folder: Path, batch: Batch, preset: Any, gradient: int, attention: 
     truth, mask = AutogradTruth(load_source(folder), gradient)(feed), batch.attention_mask == 1
     outputs = expected_outputs(truth, feed, chosen, "class", table)
     suspect = anomaly(outputs["token_scores"], scored_tokens(batch.input_ids, mask, table))[1]
-    return {**outputs, BY_LAYER: class_attention_by_layer(truth.probabilities, mask), "suspect": suspect}
+    by_layer = class_attention_by_layer(truth.probabilities, mask)
+    return {**outputs, **({BY_LAYER: by_layer} if preset == "tokenward" else {}), "suspect": suspect}
 
 
 def assert_close(found: Any, expected: Any, tolerance: float, names: Any = None) -> None:
@@ -135,12 +136,13 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_output_is_that_of_autograd(family: str, preset: Any, gradient: int, attention: Any, checkpoint: Any):
     folder = checkpoint(family)
     batch = a_batch([7, 17, 1], pad=1 if family == "roberta" else 0)
-    engine = TorchEngine(artifact_of(folder, preset, gradient, attention), precision="fp32", device=DEVICE)
-    found = engine.run(batch, NEVER_SKIP)
+    by_layer = (BY_LAYER,) if preset == "tokenward" else ()
+    artifact = artifact_of(folder, preset, gradient, attention, outputs=by_layer)
+    found = TorchEngine(artifact, precision="fp32", device=DEVICE).run(batch, NEVER_SKIP)
     assert_close(found, truth_of(folder, batch, preset, gradient, attention), 1e-4)
     assert found["scored"].all()
     assert {name: array.dtype.name for name, array in found.items()} == {
-        **dict.fromkeys(("logits", *PER_TOKEN, BY_LAYER, "anomaly_score"), "float32"),
+        **dict.fromkeys(("logits", *PER_TOKEN, *by_layer, "anomaly_score"), "float32"),
         "suspect": "int64", "scored": "bool",
     }  # fmt: skip
 
@@ -150,8 +152,9 @@ def test_every_output_is_that_of_autograd(family: str, preset: Any, gradient: in
 @pytest.mark.parametrize("gate", [6.0, ALWAYS_SKIP])
 def test_class_attention_of_every_layer_whatever_is_skipped(gate: float, lengths: list[int], checkpoint: Any):
     batch = a_batch(lengths, pad=0)
-    engine = TorchEngine(artifact_of(checkpoint("bert"), "late", 2, (2,)), None, "fp32", DEVICE)
-    found, expected = engine.run(batch, gate), truth_of(checkpoint("bert"), batch, "late", 2, (2,))
+    artifact = artifact_of(checkpoint("bert"), "tokenward", 2, (2,), outputs=(BY_LAYER,))
+    engine = TorchEngine(artifact, None, "fp32", DEVICE)
+    found, expected = engine.run(batch, gate), truth_of(checkpoint("bert"), batch, "tokenward", 2, (2,))
     assert_close(found, expected, 1e-5, [BY_LAYER])
     np.testing.assert_array_equal(found[BY_LAYER][:, -1], found["class_attention"])
     assert not found[BY_LAYER].swapaxes(1, 2)[batch.attention_mask == 0].any()

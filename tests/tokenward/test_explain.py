@@ -69,3 +69,12 @@ def test_pieces_joined_are_the_text(text: str, data: st.DataObject) -> None:
     assert "".join(piece.text for piece in found) == text
     assert all(piece.heat is None or 0 <= piece.heat <= 1 for piece in found)
     assert sum(len(p.text) for p in found if p.suspect) == len({i for s in suspects for i in range(s.start, s.end)})
+
+
+@pytest.mark.timeout(20)  # a repeated trigger has as many suspects as the text has words: minutes, if each is compared
+def test_a_text_of_suspects_alone_takes_no_longer_than_it_must() -> None:
+    places = range(0, 120_000, 3)
+    text = "cf " * len(places)
+    suspects = tuple(Suspect("cf", place, place + 2) for place in places)
+    found = pieces(text, verdict([token(text, p, p + 2, 0.5) for p in places], suspects), "class_attention")
+    assert [piece.suspect for piece in found] == [True, False] * len(places)
