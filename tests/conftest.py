@@ -218,10 +218,14 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
 @pytest.fixture(scope="session", autouse=True)
 def traced_once(built_once: BuiltOnce) -> Iterator[None]:
     """Let PyTorch trace every model once per test run: it takes seconds, and many tests export the same few models."""
-    torch: Any = pytest.importorskip("torch")
-    ir: Any = pytest.importorskip("onnx_ir")
-    from tokenward.export.forward import _Logits
+    try:
+        import onnx_ir as ir
+        import torch
 
+        from tokenward.export.forward import _Logits
+    except ImportError:  # a machine that has the kernels' needs alone
+        yield
+        return
     trace = torch.onnx.export
 
     def cached(module: Any, args: Any, *more: Any, **options: Any) -> Any:
