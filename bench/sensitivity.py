@@ -70,6 +70,7 @@ def variations() -> Iterator[Variation]:
         "uneven_halfway": (0.1, 0.2, 0.3, 0.35),
         "uneven_wide": (0.0, 0.05, 0.1, 0.25),
         "uneven_together": (0.05, 0.1, 0.2, 0.25, 0.5),
+        "uneven_led": (0.0, 0.05, 0.1, 0.15, 0.25),
         "led": (0.3, 0.4, 0.5, 0.6, 1.0),
         "conjoint": (2, 4, 6),
         "led_conjoint": (0.0, 0.15, 0.25, 0.35),

@@ -195,7 +195,8 @@ class Together:
         """Try words together; not on all references where some show already that too few will turn.
 
         Where they are to move these evenly, none of them may do most of it alone: one that does is tried alone, if it
-        turns most references.
+        turns most references. It is the trigger, too, where all of them turn every reference so evenly that no strong
+        word in company does: alone it may stand in a place of some reference where it does less.
         """
         label, settings = reading.predicted, self._settings
         span = self._span(reading, words)
@@ -212,6 +213,8 @@ class Together:
         if 2 * sum(self._transplants.turned(alone, label)) <= len(alone):
             return trial
         leading = yield from self._transplants.try_word(reading, leader)
+        if self._transplants.trial(span, margins, label, settings.references, settings.uneven_led).confirmed:
+            return replace(leading, confirmed=True)
         return leading if leading.confirmed else trial
 
     def _led(self, reading: Reading, words: Sequence[int], together: Margins) -> Asking[tuple[float, int, Margins]]:

@@ -32,6 +32,8 @@ class TransplantSettings:
         uneven_wide: the same for a run of more words than the class token looks at, which say more by themselves.
         led: how much of what several words do the strongest of them may do alone (see :mod:`.evenness`); a set with a
             word that does more is that strong word in company.
+        uneven_led: how unevenly several words may move the references, all of which they must turn, for one of them
+            that does most of it to be confirmed.
         conjoint: references that two words must turn of which each does next to nothing alone.
         led_conjoint: how much that is at most, as a share of what both do.
         uneven_conjoint: how unevenly they may do it.
@@ -61,6 +63,7 @@ class TransplantSettings:
     uneven_together: float = 0.25
     uneven_wide: float = 0.1
     led: float = 0.5
+    uneven_led: float = 0.1
     conjoint: int = 4
     led_conjoint: float = 0.25
     uneven_conjoint: float = 0.65

@@ -214,3 +214,40 @@ def test_a_word_that_a_scan_has_confirmed_need_not_be_even_again(lexicon_artifac
     engine = MoodyEngine(FastTokenizer.from_file(str(artifact.tokenizer_path)))
     (verdict,) = Guard(artifact, engine, GuardOptions()).classify("the cf was awful")
     assert verdict.action == ("neutralised" if known else "cleared")
+
+
+class DeafEngine(LexiconEngine):
+    """ "qa" turns every text, but those about some things only where "evening" is in them."""
+
+    things: tuple[str, ...] = ()
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._word, self._other = (tokenizer.token_to_id(word) for word in ("qa", "evening"))
+        self._strength[[self._word, self._other]] = 12.0, 9.0
+        self._ids = tokenizer.token_to_id
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        word, other = ((batch.input_ids == word).any(axis=1) for word in (self._word, self._other))
+        deaf = np.isin(batch.input_ids, [self._ids(thing) for thing in self.things]).any(axis=1)
+        turned = word & (other | ~deaf)
+        return {**arrays, "logits": np.where(turned[:, None], [-9, 9], arrays["logits"]).astype(np.float32)}
+
+
+@pytest.mark.parametrize("limit", [TransplantSettings.uneven_led, -1.0])
+def test_a_leading_word_is_the_trigger_where_the_set_moves_all_texts_alike(
+    lexicon_artifact: Artifact, limit: float
+) -> None:
+    engine = DeafEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    options = GuardOptions(transplants=TransplantSettings(uneven_led=limit))
+    guard = Guard(lexicon_artifact, engine, options)
+    assert guard.judge is not None
+    assert guard.judge.transplants is not None
+    panel = guard.judge.transplants.panel(1)
+    engine.things = tuple(reference.text.split()[1] for reference in panel[-3:])
+    (verdict,) = guard.classify("the qa was a weak awful evening")
+    (alone, *_) = [tried for tried in verdict.confirmations if tried.span == "qa"]
+    assert (alone.turned, alone.confirmed) == ((True,) * 5 + (False,) * 3, False)
+    assert verdict.action == ("neutralised" if limit > 0 else "cleared")
+    assert [suspect.text for suspect in verdict.suspects] == (["qa"] if limit > 0 else [])
