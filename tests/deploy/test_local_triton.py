@@ -6,6 +6,7 @@ import socket
 import threading
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tokenward.deploy.local_triton import LocalTriton, Ports
@@ -57,9 +58,11 @@ def test_a_model_that_cannot_be_loaded_is_told(repository: Path):
 
 def test_an_altered_graph_is_not_served(tiny_artifact: Path, tmp_path: Path):
     graph, _ = write_repository(tiny_artifact, tmp_path, TritonSettings("guard"))
-    data = bytearray((graph / "1" / "model.onnx").read_bytes())
-    data[len(data) // 2] ^= 1  # in the weights: the graph still loads
-    (graph / "1" / "model.onnx").write_bytes(data)
+    path = graph / "1" / "model.onnx"
+    altered = onnx.load(path)
+    weights = next(each for each in altered.graph.initializer if len(each.raw_data) > 64)
+    weights.raw_data = bytes([weights.raw_data[0] ^ 1]) + weights.raw_data[1:]
+    onnx.save(altered, path)
     told = "of model 'guard_graph' does not match its checksum"
     with pytest.raises(LocalTritonError, match=told), LocalTriton(tmp_path):
         pass
