@@ -8,11 +8,12 @@ PACKAGES = attacks purify export kernels runtime deploy bench
 
 .PHONY: demo test lint types pytest bench gpu-test gpu-bench clean
 
+# Python compiles what it imports; compiling all of torch and transformers would take longer than fetching them.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing tokenward and what it needs into $(VENV) (a minute or two) ..."
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-compile -e ".[dev]"
 	touch $@
 
 demo: $(STAMP)
