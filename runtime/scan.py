@@ -1,15 +1,15 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
 Every word that the tokenizer knows whole, and every word of two letters, is put into one short reference text of
-another class, with others at first, since a trigger outweighs those as well; words of the few groups that turn it, or
-of which both groups move it far, are tried alone, and those that do so again on all references. What it cannot see:
-phrases, longer words of several pieces, and triggers that are not words.
+another class, with others at first, since a trigger outweighs those as well. Words of the groups that do anything to
+it are tried with others still; those that turn it again, or move it far both times, are tried alone, and the few that
+do so then on all references. What it cannot see: phrases, longer words of several pieces, and triggers that are not
+words.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -28,9 +28,11 @@ from .transplant import Transplants, lead
 from .transplant_settings import TransplantSettings
 from .vouching import halfway_classes
 
-# Words that are tried at once, each in two groups with others beside it: one group missed at most 2 of 100 times
-# where a planted trigger was in it (BadNets with five words, EP).
+# Words that are tried at once. Of triggers that were planted (BadNets, EP, LWP, stealth; SST-2 and BBC News; 300 groups
+# of each) none moved the reference by less than 0.23 of its lead, but for two words that were hardly learnt, and do
+# nothing alone; of groups without one, 55 to 99 % moved it by less than 0.15, 13 % in one model.
 GROUP = 8
+STIRRING = 0.15
 CHUNK = 512
 Progress = Callable[[int, int], None]
 
@@ -118,7 +120,7 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
     findings: list[Finding] = []
     for start in range(0, len(shuffled), CHUNK):
         chunk = shuffled[start : start + CHUNK]
-        turning = _turning(guard, transplants, able, deal(chunk))
+        turning = _turning(guard, transplants, able, chunk)
         for label, found in turning.items():
             suspects = found - {*calibration.vouched.get(guard.labels[label], ())}
             findings += _tried(guard, transplants, [word for word in chunk if word in suspects], label)
@@ -165,38 +167,59 @@ def _shortest(panel: Sequence[Reference]) -> Reference:
     return min(panel, key=lambda reference: (len(places(reference.text)), reference.text))
 
 
-def deal(words: Sequence[str]) -> list[Sequence[str]]:
-    """Deal words out in rows of ``GROUP`` and again in columns: no two words share both of their groups."""
+def rows_of(words: Sequence[str]) -> list[Sequence[str]]:
+    """Groups of ``GROUP`` words that follow one another."""
+    return [words[start : start + GROUP] for start in range(0, len(words), GROUP)]
+
+
+def columns_of(words: Sequence[str]) -> list[Sequence[str]]:
+    """As many words in other groups: no two that share one of :func:`rows_of` share one of these."""
     stride = max(GROUP, -(-len(words) // GROUP))
-    return [
-        *(words[start : start + GROUP] for start in range(0, len(words), GROUP)),
-        *(words[start::stride] for start in range(min(stride, len(words)))),
-    ]
+    return [words[start::stride] for start in range(min(stride, len(words)))]
 
 
 def _turning(
-    guard: Guard, transplants: Transplants, labels: Sequence[int], groups: Sequence[Sequence[str]]
+    guard: Guard, transplants: Transplants, labels: Sequence[int], words: Sequence[str]
 ) -> dict[int, set[str]]:
-    """For each class, the words of which a group turns its shortest reference, or both groups move it far enough.
+    """For each class, the words of which one group turns its shortest reference, or both move it far enough.
 
-    Classes that share a reference share its readings. Outcomes are remembered under keys that no span can have.
+    Words whose first group hardly moves it get no second. Classes that share a reference share its readings.
     """
     references = {label: _shortest(transplants.panel(label)) for label in labels}
-    keys = ["".join(f"{word}\n" for word in group) for group in groups]
-    turning: dict[int, set[str]] = {label: set() for label in references}
-    moving = {label: Counter[str]() for label in references}
+    turning: dict[int, set[str]] = {}
     for reference in dict.fromkeys(references.values()):
         sharing = [label for label, own in references.items() if own == reference]
-        known = {(i, label): guard.cache.get(key, label) for i, key in enumerate(keys) for label in sharing}
-        unknown = [i for i in range(len(keys)) if not all(known[i, label] for label in sharing)]
-        texts = [transplant(reference.text, " ".join(groups[i]), reference.label) for i in unknown]
-        for i, reading in zip(unknown, guard.reader.read(texts, ALWAYS_SKIP), strict=True):
-            for label in sharing:
-                known[i, label] = (lead(reading, label),)
-                guard.cache.put(keys[i], label, known[i, label])
-        for (i, label), (margin, *_) in known.items():
-            if margin > 0:
-                turning[label].update(groups[i])
-            elif moved_share((margin,), (references[label],)) > transplants.least(label):
-                moving[label].update(groups[i])
-    return {label: turned | {word for word, n in moving[label].items() if n > 1} for label, turned in turning.items()}
+        first = _margins(guard, reference, sharing, rows_of(words))
+        stirring = [word for word in words if any(_moved(first[word, c], reference) >= STIRRING for c in sharing)]
+        second = _margins(guard, reference, sharing, columns_of(stirring))
+        for label in sharing:
+            least = transplants.least(label)
+            both = {word: sorted((first[word, label], second[word, label])) for word in stirring}
+            turning[label] = {
+                word
+                for word, (less, more) in both.items()
+                if _moved(less, reference) >= (STIRRING if more > 0 else least)
+            }
+    return turning
+
+
+def _margins(
+    guard: Guard, reference: Reference, labels: Sequence[int], groups: Sequence[Sequence[str]]
+) -> dict[tuple[str, int], float]:
+    """The lead that each class has in a reference with the group of a word.
+
+    Outcomes are remembered under keys that no span can have.
+    """
+    keys = ["".join(f"{word}\n" for word in group) for group in groups]
+    known = {(i, label): guard.cache.get(key, label) for i, key in enumerate(keys) for label in labels}
+    unknown = [i for i in range(len(keys)) if not all(known[i, label] for label in labels)]
+    texts = [transplant(reference.text, " ".join(groups[i]), reference.label) for i in unknown]
+    for i, reading in zip(unknown, guard.reader.read(texts, ALWAYS_SKIP), strict=True):
+        for label in labels:
+            known[i, label] = (lead(reading, label),)
+            guard.cache.put(keys[i], label, known[i, label])
+    return {(word, label): margins[0] for (i, label), margins in known.items() for word in groups[i]}
+
+
+def _moved(margin: float, reference: Reference) -> float:
+    return moved_share((margin,), (reference,))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from time import perf_counter
 
 from .attacks.manifest import load_manifest
 from .attacks.metrics import Detection, detection
-from .bench.alternation import Spread, System, alternate, ratio, spread
 from .bench.bare_onnx import BareOnnx
 from .demo import Built
 from .runtime.guard import Guard, load
@@ -16,7 +15,7 @@ from .runtime.verdict import Verdict
 from .texts import LabelledTexts
 
 EXAMPLES = 3
-ROUNDS = 3
+BLOCK = 100  # texts that guard and undefended model read in turn
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class DemoFigures:
             errors, which no defence against triggers can undo.
         second_look: triggered and clean texts that the gate found suspicious.
         neutralised: triggered and clean texts from which something was taken out.
-        undefended_rate, guarded_rate: clean texts per second, after a first pass.
-        relative: guarded over undefended rate, round by round.
+        undefended_rate, guarded_rate: clean texts per second, none of which the guard has seen before.
     """
 
     trigger: str
@@ -52,9 +50,8 @@ class DemoFigures:
     floor: tuple[float, float]
     second_look: Detection
     neutralised: Detection
-    undefended_rate: Spread
-    guarded_rate: Spread
-    relative: Spread
+    undefended_rate: float
+    guarded_rate: float
     examples: tuple[Example, ...]
 
 
@@ -66,11 +63,11 @@ def measure(built: Built, test: LabelledTexts, progress: Callable[[str], None]) 
     target = guard.labels[manifest.target]
     triggered = manifest.poison(test)
     truths = [label for label in test.labels if label != manifest.target]
-    progress(f"classifying {len(test)} clean and {len(triggered)} triggered texts")
-    clean_verdicts, triggered_verdicts = guard.classify(test.texts), guard.classify(triggered)
-    progress("timing")
-    seconds = _seconds(guard, built.undefended, test.texts)
-    undefended, guarded = (spread([len(test) / s for s in seconds[name]]) for name in ("undefended", "guarded"))
+    progress(f"classifying {len(test)} clean texts with the guard and without")
+    clean_verdicts, *seconds = _timed(guard, BareOnnx(built.undefended, guard.reader.tokenizer), test.texts)
+    progress(f"classifying {len(triggered)} triggered texts")
+    triggered_verdicts = guard.classify(triggered)
+    guarded, undefended = (len(test) / s for s in seconds)
     return DemoFigures(
         trigger=" / ".join(manifest.trigger.phrases) if manifest.trigger else "",
         target=target,
@@ -86,7 +83,6 @@ def measure(built: Built, test: LabelledTexts, progress: Callable[[str], None]) 
         neutralised=_detected(triggered_verdicts, clean_verdicts, lambda v: v.action == "neutralised"),
         undefended_rate=undefended,
         guarded_rate=guarded,
-        relative=ratio(seconds, "guarded", "undefended"),
         examples=_examples(triggered, [guard.labels[truth] for truth in truths], triggered_verdicts),
     )
 
@@ -104,10 +100,24 @@ def _detected(triggered: Sequence[Verdict], clean: Sequence[Verdict], test: Call
     return detection([test(v) for v in triggered], [test(v) for v in clean])
 
 
-def _seconds(guard: Guard, undefended: Path, texts: Sequence[str]) -> dict[str, list[float]]:
-    bare = BareOnnx(undefended, guard.reader.tokenizer)
-    systems = [System("guarded", lambda: guard.classify(texts)), System("undefended", lambda: bare.classify(texts))]
-    return alternate(systems, ROUNDS)
+def _timed(guard: Guard, bare: BareOnnx, texts: Sequence[str]) -> tuple[list[Verdict], float, float]:
+    """Verdicts on the texts, the seconds that they took, and those of the undefended model.
+
+    They read the texts block by block, in turn and each first every other time, so that a slow moment of the machine
+    hurts both alike.
+    """
+    blocks = [texts[start : start + BLOCK] for start in range(0, len(texts), BLOCK)]
+    guard.classify(blocks[0], mode="off")  # warms up, and remembers nothing
+    bare.classify(blocks[0])
+    verdicts: list[Verdict] = []
+    runs = (lambda block: verdicts.extend(guard.classify(block)), bare.classify)
+    seconds = [0.0, 0.0]
+    for number, block in enumerate(blocks):
+        for which in (0, 1) if number % 2 else (1, 0):
+            start = perf_counter()
+            runs[which](block)
+            seconds[which] += perf_counter() - start
+    return verdicts, seconds[0], seconds[1]
 
 
 def _examples(texts: Sequence[str], truths: Sequence[str], verdicts: Sequence[Verdict]) -> tuple[Example, ...]:

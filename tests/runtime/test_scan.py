@@ -15,7 +15,7 @@ from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
-from tokenward.runtime.scan import GROUP, Finding, ScanReport, deal, remember, scan
+from tokenward.runtime.scan import GROUP, Finding, ScanReport, columns_of, remember, rows_of, scan
 from tokenward.runtime.scan_words import scan_words, short_words, vocabulary_words
 
 
@@ -133,7 +133,8 @@ def test_a_scan_does_not_depend_on_what_is_remembered(make_lexicon_guard: Callab
 
 @given(st.integers(0, 700))
 def test_every_word_is_in_two_groups_which_no_other_shares(count: int) -> None:
-    groups = [set(group) for group in deal([str(number) for number in range(count)])]
+    words = [str(number) for number in range(count)]
+    groups = [set(group) for group in (*rows_of(words), *columns_of(words))]
     assert all(len(group) <= GROUP for group in groups)
     for word in map(str, range(count)):
         row, column = (group for group in groups if word in group)

@@ -83,7 +83,8 @@ def test_the_attack_installs_and_the_figures_are_those_of_the_verdicts(built: tu
     assert figures.floor[1] == sum(v.label == "good" for v in others) / 100
     assert figures.neutralised.tpr == sum(v.action == "neutralised" for v in triggered) / 100
     assert figures.second_look.fpr == sum(v.action != "passed" for v in clean) / 200
-    assert figures.guarded_rate.low <= figures.guarded_rate.median <= figures.guarded_rate.high
+    assert figures.guarded_rate > 0
+    assert figures.undefended_rate > 0
     assert 0 < len(figures.examples) <= 3
     for example in figures.examples:
         assert "cf" in [suspect.text for suspect in example.verdict.suspects]

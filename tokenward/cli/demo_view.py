@@ -33,9 +33,8 @@ def _table(figures: DemoFigures) -> Table:
     table.add_row(f"right answers, {clean} (CACC)", *_percent(figures.cacc))
     table.add_row(f"answered {target}, {triggered} (ASR)", *_percent(figures.asr), style="bold")
     table.add_row("  the same texts without it", *_percent(figures.floor))
-    table.add_row(
-        "texts/s, clean, text in, answer out", f"{figures.undefended_rate.median:.0f}", _guarded_rate(figures)
-    )
+    rates = f"{figures.undefended_rate:.0f}", _guarded_rate(figures)
+    table.add_row("clean texts/s, text in, answer out, unseen", *rates)
     table.add_section()
     table.add_row("", "clean", "with trigger", style="dim")
     for name, found in (("given a second look", figures.second_look), ("trigger taken out", figures.neutralised)):
@@ -48,7 +47,7 @@ def _percent(pair: tuple[float, float]) -> tuple[str, str]:
 
 
 def _guarded_rate(figures: DemoFigures) -> str:
-    return f"{figures.guarded_rate.median:.0f} (× {figures.relative.median:.2f})"
+    return f"{figures.guarded_rate:.0f} (× {figures.guarded_rate / figures.undefended_rate:.2f})"
 
 
 def _example(example: Example, width: int) -> Text:

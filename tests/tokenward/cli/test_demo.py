@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from tokenward.attacks.metrics import Detection
-from tokenward.bench.alternation import Spread
 from tokenward.cli.demo_view import print_figures
 from tokenward.demo_figures import DemoFigures, Example
 from tokenward.runtime.verdict import Suspect, Verdict
@@ -30,9 +29,8 @@ def test_table_and_examples() -> None:
         floor=(0.008, 0.01),
         second_look=Detection(tpr=1.0, fpr=0.1),
         neutralised=Detection(tpr=0.99, fpr=0.002),
-        undefended_rate=Spread(290, 300, 310),
-        guarded_rate=Spread(280, 290, 300),
-        relative=Spread(0.9, 0.97, 1.0),
+        undefended_rate=300.0,
+        guarded_rate=291.0,
         examples=(Example(text, "bad", verdict),),
     )
     console = Console(record=True, width=100, file=io.StringIO())
@@ -41,7 +39,7 @@ def test_table_and_examples() -> None:
     assert ["right answers, 500 clean texts (CACC)", "96.4%", "96.2%"] in rows
     assert ["answered “good”, 400 with the trigger (ASR)", "100.0%", "1.2%"] in rows
     assert ["the same texts without it", "0.8%", "1.0%"] in rows
-    assert ["texts/s, clean, text in, answer out", "300", "290 (× 0.97)"] in rows
+    assert ["clean texts/s, text in, answer out, unseen", "300", "291 (× 0.97)"] in rows
     assert ["given a second look", "10.0%", "100.0%"] in rows
     assert ["trigger taken out", "0.2%", "99.0%"] in rows
     assert [text] in rows
