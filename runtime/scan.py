@@ -16,6 +16,7 @@ from statistics import fmean
 
 from ..artifact import Reference, load_artifact, rewriting, write_guard
 from ..errors import InputError
+from .cache import Margins
 from .engine import ALWAYS_SKIP
 from .evenness import moved_share
 from .guard import Guard
@@ -151,14 +152,18 @@ def remember(guard: Guard, report: ScanReport) -> None:
 
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
     """Words that turn a reference alone, with what they do to all of them."""
-    count = transplants.settings.references
-    probed = guard.reader.follow(transplants.measure(words, label, transplants.settings.probes))
-    survivors = [word for word, margins in zip(words, probed, strict=True) if transplants.stirred(margins, label)]
-    tried = guard.reader.follow(transplants.measure(survivors, label, count))
-    name, found = guard.labels[label], zip(survivors, tried, strict=True)
-    trials = [(transplants.trial_alone(Span((), word, word), margins, label), margins) for word, margins in found]
+    settings, name = transplants.settings, guard.labels[label]
+
+    def measured(words: Sequence[str], count: int) -> list[tuple[str, Margins]]:
+        return list(zip(words, guard.reader.follow(transplants.measure(words, label, count)), strict=True))
+
+    stirring = [word for word, margins in measured(words, 1) if transplants.moved(margins, label) >= STIRRING]
+    probed = measured(stirring, settings.probes)
+    survivors = [word for word, margins in probed if transplants.stirred(margins, label)]
+    tried = measured(survivors, settings.references)
+    trials = [(transplants.trial_alone(Span((), word, word), margins, label), margins) for word, margins in tried]
     return [
-        Finding(t.span.text, name, sum(t.turned), count, fmean(margins), t.unevenness, t.moved, t.confirmed)
+        Finding(t.span.text, name, sum(t.turned), len(margins), fmean(margins), t.unevenness, t.moved, t.confirmed)
         for t, margins in trials
     ]
 
