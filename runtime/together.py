@@ -200,9 +200,11 @@ class Together:
         """
         label, settings = reading.predicted, self._settings
         span = self._span(reading, words)
-        (margins,) = yield from self._transplants.measure([span.put], label, settings.growth)
-        if self._transplants.turned(margins, label).count(False) <= settings.references - enough:
-            (margins,) = yield from self._transplants.measure([span.put], label, settings.references)
+        some, most = settings.growth, settings.references
+        for count in (settings.probes, some, (some + most) // 2, most):
+            (margins,) = yield from self._transplants.measure([span.put], label, count)
+            if self._transplants.turned(margins, label).count(False) > most - enough:
+                break
         trial = self._transplants.trial(span, margins, label, enough, uneven)
         if not trial.confirmed or not math.isfinite(uneven):
             return trial

@@ -18,8 +18,8 @@ class TransplantSettings:
         hint: how far they must move it to be tried on the second where they do not turn it.
         leaning: of what words do that turn the second reference only, how much may be left without either of the two
             that they lean on most: of words that act together only, little is.
-        growth: references that growth is measured on; sets of words, and the words of a scan, are tried on them before
-            the others.
+        growth: references that growth is measured on; sets of words are tried on the ``probes``, then on these, then on
+            half of the others, before the rest.
         least: references that a single word must turn to be grown.
         enough: references that a word alone must turn to be confirmed: fine-tuning weakens triggers, so that they no
             longer turn all.
