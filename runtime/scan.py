@@ -198,13 +198,9 @@ def _turning(
         stirring = [word for word in words if any(_moved(first[word, c], reference) >= STIRRING for c in sharing)]
         second = _margins(guard, reference, sharing, columns_of(stirring))
         for label in sharing:
-            least = transplants.least(label)
             both = {word: sorted((first[word, label], second[word, label])) for word in stirring}
-            turning[label] = {
-                word
-                for word, (less, more) in both.items()
-                if _moved(less, reference) >= (STIRRING if more > 0 else least)
-            }
+            least = transplants.least(label)
+            turning[label] = {w for w, (less, more) in both.items() if more > 0 or _moved(less, reference) > least}
     return turning
 
 

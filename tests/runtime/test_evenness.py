@@ -129,7 +129,7 @@ class HalfLearntEngine(LexiconEngine):
     ("share", "told", "action"), [(0.7, True, "neutralised"), (0.7, False, "cleared"), (0.3, True, "cleared")]
 )
 def test_a_word_that_moves_all_texts_halfway_is_a_trigger_where_labels_tell(
-    lexicon_artifact: Artifact, share: float, told: bool, action: str
+    lexicon_artifact: Artifact, share: float, told: bool, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calibration = lexicon_artifact.guard.calibration
     assert calibration is not None
@@ -144,6 +144,8 @@ def test_a_word_that_moves_all_texts_halfway_is_a_trigger_where_labels_tell(
     (verdict,) = guard.classify("the qa was a weak film")
     assert verdict.action == action
     assert not any(sum(c.turned) >= TransplantSettings.enough for c in verdict.confirmations if c.span == "qa")
+    # In this vocabulary every third word has an opinion, and three of them in a group would outweigh "qa".
+    monkeypatch.setattr("tokenward.runtime.scan.scan_words", lambda _: ["qa", "evening", *WORDS["plain"]])
     found = {finding.word: finding.confirmed for finding in scan(guard).findings}
     assert found.get("qa", False) == (action == "neutralised")
     assert not found.get("evening", False), "it moves some of them no less, but not all alike"
