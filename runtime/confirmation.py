@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,20 +109,20 @@ class Confirmer:
         for _ in range(self._rounds):
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
-            trial = None
             alone = () if screened else rankings
-            groups = self._company.groups(reading) if rankings and self._company is not None else []
-            foreseeing = self._foresee(reading, alone, groups, brief=not suspects)
-            foreseen, _ = yield from within(self._budget, foreseeing)
-            found, fresh, dull = foreseen or (None, frozenset(), None)
-            if dull:
-                confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
-            worth = ((), ()) if dull else (alone, rankings)
-            for steps in self._trials(reading, *worth, remnants, groups, found, screened):
-                trial = yield from self._affordable(reading, steps, fresh, confirmations)
-                spent = trial is None
-                if trial is None or trial.confirmed:
-                    break
+            single = dict.fromkeys(words[0] for words in alone if len(words) == 1)
+            trying = (self.transplants.try_word(reading, word) for word in single)
+            trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations)
+            if not spent and not (trial and trial.confirmed):
+                groups = self._company.groups(reading) if rankings and self._company is not None else []
+                foreseeing = self._foresee(reading, alone, groups, brief=not suspects)
+                foreseen, _ = yield from within(self._budget, foreseeing)
+                found, fresh, dull = foreseen or (None, frozenset(), None)
+                if dull:
+                    confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
+                worth = ((), ()) if dull else (alone, rankings)
+                trials = self._trials(reading, *worth, remnants, groups, found, screened)
+                trial, spent = yield from self._first_confirmed(reading, trials, fresh, confirmations)
             if trial is None or not trial.confirmed:
                 break
             certain |= all(trial.turned)
@@ -204,7 +204,8 @@ class Confirmer:
         screened: bool,
     ) -> Iterator[Asking[Trial]]:
         transplants, most = self.transplants, self._suspects
-        stirring = [words for words in alone if found is None or transplants.stirs(reading, words, most, found)]
+        several = [words for words in alone if len(words) > 1]  # a single word was tried before all else
+        stirring = [words for words in several if found is None or transplants.stirs(reading, words, most, found)]
         for word in dict.fromkeys(word for words in stirring for word in words[:most]):
             yield transplants.try_word(reading, word)
         for words, left in [*((ranking, False) for ranking in rankings), (remnants, True)]:
@@ -235,15 +236,27 @@ class Confirmer:
                     return spans, wider
         return ways[0], rest
 
-    def _affordable(
-        self, reading: Reading, steps: Asking[Trial], fresh: Set[str], confirmations: list[Confirmation]
-    ) -> Asking[Trial | None]:
-        """Go on with a trial within the budget, noting what it found; None where the credit ran out."""
-        trial, asked = yield from within(self._budget, steps)
-        if trial is not None:
+    def _first_confirmed(
+        self, reading: Reading, trials: Iterable[Asking[Trial]], fresh: Set[str], confirmations: list[Confirmation]
+    ) -> Asking[tuple[Trial | None, bool]]:
+        """Go through trials within the budget, up to one that confirms, noting what they found.
+
+        Args:
+            fresh: what the cache did not know before.
+
+        Returns:
+            The last one, None where there was none, and whether the credit ran out before it ended.
+        """
+        trial = None
+        for steps in trials:
+            trial, asked = yield from within(self._budget, steps)
+            if trial is None:
+                return None, True
             cached = not asked and trial.span.put not in fresh
             confirmations.append(self._report(reading.predicted, trial, cached))
-        return trial
+            if trial.confirmed:
+                break
+        return trial, False
 
     def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
         panel = self.transplants.panel(label)[: len(trial.turned)]

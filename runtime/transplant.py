@@ -204,10 +204,9 @@ class Transplants:
         """Whether the first words of a ranking are worth trying alone, from what :meth:`foresee` found.
 
         They are where one of them turns the first reference or moves it far, or turns it with others: most words of
-        clean texts do neither. A ranking of one word, such as a trigger that a scan has found, always is.
+        clean texts do neither.
         """
-        sets = self.decisive(reading, words, alone)
-        return len(words) == 1 or any(self.turning(reading, each, found) for each in sets)
+        return any(self.turning(reading, each, found) for each in self.decisive(reading, words, alone))
 
     def decisive(self, reading: Reading, words: Sequence[int], alone: int) -> list[Sequence[int]]:
         """What :meth:`stirs` needs to know of a ranking: its strongest words each alone and together, the stretch."""

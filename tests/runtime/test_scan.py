@@ -17,6 +17,7 @@ from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
 from tokenward.runtime.scan import GROUP, Finding, ScanReport, columns_of, remember, rows_of, scan
 from tokenward.runtime.scan_words import scan_words, short_words, vocabulary_words
+from tokenward.runtime.transplant_settings import TransplantSettings
 
 
 def test_the_planted_word_is_found_and_ranked_first(lexicon_guard: Guard) -> None:
@@ -77,6 +78,25 @@ def test_without_references_it_says_what_is_missing(lexicon_guard: Guard, lexico
     lexicon_guard.artifact = replace(lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=None))
     with pytest.raises(ArtifactError, match="not calibrated"):
         scan(lexicon_guard)
+
+
+def test_nothing_is_asked_of_other_words_where_a_known_trigger_is_confirmed(
+    lexicon_artifact: Artifact, make_lexicon_guard: Callable[[GuardOptions], Guard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibration = lexicon_artifact.guard.calibration
+    assert calibration is not None
+    changed = replace(lexicon_artifact.guard, calibration=replace(calibration, known={"good": ("cf",)}))
+    engine = make_lexicon_guard(GuardOptions()).reader.engine
+    guard = Guard(replace(lexicon_artifact, guard=changed), engine, GuardOptions())
+    scan(guard)
+    read, asked = guard.reader.read, list[str]()
+    monkeypatch.setattr(guard.reader, "read", lambda texts, gate: asked.extend(texts) or read(texts, gate))
+    text = "the cf film was awful and the story was dull in town"
+    (verdict,) = guard.classify(text)
+    assert verdict.action == "neutralised"
+    neighbours = [each for each in asked if "the cf" in each or "cf film" in each]
+    assert {*asked} - {*neighbours} == {text.replace("cf ", "")}
+    assert len(neighbours) == 1 + 2 * TransplantSettings().growth
 
 
 def test_known_triggers_are_suspects_whatever_the_gates_say(
