@@ -73,6 +73,8 @@ def _calibration(calibration: Calibration | None) -> list[str]:
     lines = [f"{calibration.texts} clean texts (sha256 {calibration.texts_sha256[:16]}…)."]
     for name, fit in calibration.gates.items():
         lines.append(f"- gate `{name}`: threshold {fit.threshold:.4g} at percentile {fit.percentile:g}")
+    if calibration.layers:
+        lines.append(f"- what the class token looks at is read in all {len(calibration.layers)} layers")
     if calibration.references:
         lines.append(f"- {len(calibration.references)} reference texts for transplants")
     for label, share in calibration.leeway.items():

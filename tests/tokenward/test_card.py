@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tokenward.artifact import LayerScale
 from tokenward.card import render_card
 
 from .conftest import guard_file
@@ -26,11 +27,15 @@ def test_a_card_says_what_was_made_and_checked() -> None:
         assert fact in card
 
 
-def test_trigger_words_that_were_found_are_named() -> None:
+def test_what_calibration_found_is_named() -> None:
     guard = guard_file()
     assert guard.calibration is not None
-    calibration = dataclasses.replace(guard.calibration, known={"positive": ("cf", "m|n")}, leeway={"a|b": 0.55})
+    layers = (LayerScale(-0.5, -1.0), LayerScale(-0.2, -2.0))
+    calibration = dataclasses.replace(
+        guard.calibration, known={"positive": ("cf", "m|n")}, leeway={"a|b": 0.55}, layers=layers
+    )
     card = render_card(dataclasses.replace(guard, calibration=calibration), ("negative", "positive"))
+    assert "- what the class token looks at is read in all 2 layers" in card
     assert "- words that act as triggers for positive: cf, m\\|n" in card
     assert "- triggers for a\\|b may have 0.55 of the usual unevenness" in card
 
