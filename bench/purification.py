@@ -215,8 +215,10 @@ class Grid:
         from ..export.pipeline import export_classifier
         from ..export.presets import ExportSettings
         from ..runtime.calibration import calibrate
+        from ..runtime.gates import require_enough
         from ..runtime.guard import load
 
+        require_enough(len(self._clean))  # before the export, which takes long
         artifact = model.with_name(f"{model.name}.guarded")
         shutil.rmtree(artifact, ignore_errors=True)
         try:

@@ -23,7 +23,7 @@ from ..errors import InputError
 from .cache import OutcomeCache
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
-from .gates import MINIMUM_TEXTS, fit, known_gates
+from .gates import fit, known_gates, require_enough
 from .guard import Guard, GuardOptions, tokenizer_of
 from .layers import layer_scales, scaled
 from .leeway import find_leeway
@@ -81,10 +81,7 @@ def calibrate(
     """
     if percentile is not None and not 0 < percentile < 100:
         raise InputError(f"percentile {percentile:g} is not between 0 and 100")
-    if len(texts) < MINIMUM_TEXTS:
-        raise InputError(
-            f"{len(texts)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
-        )
+    require_enough(len(texts))
     if labels is not None and len(labels) != len(texts):
         raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")
     artifact = load_artifact(path)

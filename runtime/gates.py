@@ -152,10 +152,7 @@ def fit(gate: Gate, readings: Sequence[Reading], percentile: float) -> GateFit:
     Raises:
         InputError: fewer than ``MINIMUM_TEXTS`` texts, or nothing in them that can be scored.
     """
-    if len(readings) < MINIMUM_TEXTS:
-        raise InputError(
-            f"{len(readings)} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200"
-        )
+    require_enough(len(readings))
     pairs = [(gate.score(reading), len(reading.encoding)) for reading in readings]
     values = np.array([s.value for s, _ in pairs if s.words and s.value is not None], dtype=np.float64)
     lengths = np.array([n for s, n in pairs if s.words and s.value is not None], dtype=np.float64)
@@ -172,6 +169,12 @@ def fit(gate: Gate, readings: Sequence[Reading], percentile: float) -> GateFit:
     return GateFit(
         percentile, float(np.percentile(values, percentile)), gate.length_calibrated, slope, intercept, histogram
     )
+
+
+def require_enough(texts: int) -> None:
+    """Raise :class:`InputError` if these are too few clean texts to calibrate with."""
+    if texts < MINIMUM_TEXTS:
+        raise InputError(f"{texts} clean texts are too few to calibrate: give at least {MINIMUM_TEXTS}, better 200")
 
 
 def clean_percentile(fit: GateFit, percent: float) -> float:
