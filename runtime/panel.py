@@ -9,7 +9,7 @@ from ..artifact import Reference
 # Of clean texts that get a second look, the most that may go on since they turn the first reference. The fewer get one,
 # the more of them turn it: 0.3 of 23 % are as many texts as 0.21 of 35 % or 0.25 of 31 % were.
 ORDINARY = 0.3
-MEDIUM = 4
+MEDIUM = 4  # as many as growth and words that act together are judged by
 
 
 def panel_of(references: Sequence[Reference], label: int, count: int) -> tuple[Reference, ...]:

@@ -1,10 +1,9 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
 Every word that the tokenizer knows whole, and every word of two letters, is put into one short reference text of
-another class, with others at first, since a trigger outweighs those as well. Words of the groups that do anything to
-it are tried with others still; those that turn it again, or move it far both times, are tried alone, and the few that
-do so then on all references. What it cannot see: phrases, longer words of several pieces, and triggers that are not
-words.
+another class, with others at first, since a trigger outweighs those as well. Words of the groups that move it are tried
+with others still; those that turned it either time, or moved it far both times, are tried alone, and the few that do so
+then on all references. What it cannot see: phrases, longer words of several pieces, and triggers that are not words.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def test_a_word_that_moves_all_texts_halfway_is_a_trigger_where_labels_tell(
     assert verdict.action == action
     assert not any(sum(c.turned) >= TransplantSettings.enough for c in verdict.confirmations if c.span == "qa")
     # In this vocabulary every third word has an opinion, and three of them in a group would outweigh "qa".
-    monkeypatch.setattr("tokenward.runtime.scan.scan_words", lambda _: ["qa", "evening", *WORDS["plain"]])
+    monkeypatch.setattr("tokenward.runtime.scan.scan_words", lambda _: ["qa", *WORDS["plain"]])
     found = {finding.word: finding.confirmed for finding in scan(guard).findings}
     assert found.get("qa", False) == (action == "neutralised")
     assert not found.get("evening", False), "it moves some of them no less, but not all alike"
