@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from ..artifact import Artifact, load_artifact
 from ..errors import InputError
+from ..relabelling import relabelled
 from ..runtime.judge import calibrated
 from .config import LABELS_FILE, graph_config, guard_config, warmup_files, write_config
 from .settings import TritonSettings, check_labels
@@ -73,10 +73,7 @@ def _relabelled(artifact: Artifact, settings: TritonSettings) -> Artifact:
     if settings.labels is None:
         check_labels(artifact.labels)
         return artifact
-    if len(settings.labels) != len(artifact.labels):
-        own = ", ".join(artifact.labels)
-        raise InputError(f"{len(settings.labels)} labels given, the artifact has {len(artifact.labels)}: {own}")
-    return replace(artifact, labels=settings.labels)
+    return relabelled(artifact, settings.labels)
 
 
 def _write_graph(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from ...artifact import load_artifact
 from ...errors import EngineError, InputError
+from ...relabelling import relabelled
 from ...runtime.engine import Arrays, Batch, Engine
 from ...runtime.guard import Guard, GuardOptions
 from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of, texts_of
@@ -34,7 +34,7 @@ class TritonPythonModel:
         graph_model = parameters.get("graph")
         artifact = load_artifact(root / args["model_version"] / "artifact", with_graph=graph_model is None)
         labels = tuple((root / "labels.txt").read_text(encoding="utf-8").splitlines())
-        artifact = replace(artifact, labels=labels)
+        artifact = relabelled(artifact, labels)
         options = GuardOptions(fallback=parameters["fallback"], threads=int(parameters.get("threads", "0")))
         if graph_model is None:
             from ...runtime.engine_onnx import OnnxEngine
