@@ -44,7 +44,8 @@ def test_verdicts_are_the_same_but_for_the_names(
 
 def test_all_that_is_kept_by_class_goes_by_the_new_name(learnt: Artifact) -> None:
     calibration, again = learnt.guard.calibration, relabelled(learnt, ("x", "y")).guard.calibration
-    assert calibration is not None and again is not None
+    assert calibration is not None
+    assert again is not None
     called = dict(zip(learnt.labels, ("x", "y"), strict=True))
     for kept in ("known", "vouched", "bars", "leeway"):
         assert getattr(again, kept) == {called[label]: v for label, v in getattr(calibration, kept).items()}, kept
