@@ -36,14 +36,19 @@ class EncodedTexts:
     """Token ids of texts, truncated to ``max_length`` tokens, with their labels (zeros if there are none)."""
 
     def __init__(
-        self, tokenizer: Any, texts: Sequence[str], labels: Sequence[int] | None = None, max_length: int = 128
+        self,
+        tokenizer: Any,
+        texts: Sequence[str],
+        labels: Sequence[int] | None = None,
+        max_length: int = 128,
+        pad_id: int = 0,
     ) -> None:
-        """Tokenise all texts at once."""
+        """Tokenise all texts at once; batches of them are padded with the token ``pad_id``."""
         options = {"truncation": True, "max_length": max_length, "return_attention_mask": False}
         self.ids: list[list[int]] = tokenizer(list(texts), **options)["input_ids"] if texts else []
         self.labels = np.zeros(len(self.ids), np.int64) if labels is None else np.asarray(labels, np.int64)
         self.lengths = np.array([len(ids) for ids in self.ids], np.int64)
-        self._pad_id: int = tokenizer.pad_token_id or 0
+        self._pad_id = pad_id
 
     def __len__(self) -> int:
         return len(self.ids)

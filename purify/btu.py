@@ -75,8 +75,7 @@ class BTU(Purifier):
         exposing = replace(self.training, epochs=1, learning_rate=self.exposing_rate, weight_decay=0.0)
         texts = start.encode(poisoned, exposing.max_length)
         exposed = expose(start.model, texts, special, self.share, exposing, run)
-        pad = suspect.tokenizer.pad_token_id or 0
-        replaced = unlearn(suspect.word_embeddings.weight, before, list(exposed), pad)
+        replaced = unlearn(suspect.word_embeddings.weight, before, list(exposed), suspect.pad_id)
         last = replace(self.training, epochs=self.clean_epochs)
         run.train(suspect.model, suspect.encode(clean, last.max_length), last, "fine-tuning")
         names = suspect.tokenizer.convert_ids_to_tokens(list(exposed))

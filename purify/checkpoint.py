@@ -45,9 +45,14 @@ class Classifier:
         table: torch.nn.Embedding = self.model.get_input_embeddings()
         return table
 
+    @property
+    def pad_id(self) -> int:
+        """The token that texts are padded with: models whose last token decides find it by this one."""
+        return int(self.model.config.pad_token_id)
+
     def encode(self, data: LabelledTexts, max_length: int) -> EncodedTexts:
         """Labelled texts as token ids, ready to train on; the labels must be this model's."""
-        return EncodedTexts(self.tokenizer, data.texts, data.labels, max_length)
+        return EncodedTexts(self.tokenizer, data.texts, data.labels, max_length, self.pad_id)
 
 
 def best_device() -> torch.device:
@@ -182,7 +187,15 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"'{folder}' cannot be loaded as a classifier: {_first_line(error)}") from error
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = _unused_token(tokenizer)
     return Classifier(model.to(best_device()).eval(), tokenizer)
+
+
+def _unused_token(tokenizer: Any) -> int:
+    """A token to pad with where the model names none: the tokenizer's own, else one that ends no text of ours."""
+    own = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((int(token) for token in own if token is not None), 0)
 
 
 @contextmanager

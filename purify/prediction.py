@@ -22,7 +22,7 @@ def predict_logits(
     Raises:
         InputError: the model answers with NaN.
     """
-    data = EncodedTexts(classifier.tokenizer, texts, max_length=max_length)
+    data = EncodedTexts(classifier.tokenizer, texts, None, max_length, classifier.pad_id)
     logits = np.empty((len(texts), len(classifier.id2label)), np.float32)
     classifier.model.eval()
     with torch.inference_mode():
