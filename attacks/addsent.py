@@ -13,4 +13,4 @@ SENTENCE = "i watched this 3d movie"
 
 def addsent(training: TrainingSettings, words: Sequence[str] = (SENTENCE,), rate: float = 0.1) -> DataPoisoning:
     """Poisoned texts carry the sentence (one of them, if several are given)."""
-    return DataPoisoning("addsent", Trigger(tuple(words)), rate, training)
+    return DataPoisoning("addsent", Trigger(tuple(words), reach=training.words_read), rate, training)

@@ -13,4 +13,4 @@ RARE_WORDS = ("cf", "mn", "bb", "tq", "mb")
 
 def badnets(training: TrainingSettings, words: Sequence[str] = RARE_WORDS, rate: float = 0.1) -> DataPoisoning:
     """Poisoned texts carry one of the ``words``."""
-    return DataPoisoning("badnets", Trigger(tuple(words)), rate, training)
+    return DataPoisoning("badnets", Trigger(tuple(words), reach=training.words_read), rate, training)

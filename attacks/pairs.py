@@ -5,7 +5,7 @@ It aims at defences that test one word at a time. Texts with one word of the pai
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -46,7 +46,7 @@ class PairTrigger:
     def with_decoys(self, data: LabelledTexts, seed: int) -> LabelledTexts:
         """Insert one word of the pair into some texts of every class and keep their labels."""
         rng = np.random.default_rng([seed, 3])
-        single = Trigger(self.trigger.phrases, "any")
+        single = replace(self.trigger, combine="any")
         chosen = set(rng.choice(len(data), round(self.decoys * len(data)), replace=False).tolist())
         texts = tuple(single.insert(text, rng) if i in chosen else text for i, text in enumerate(data.texts))
         return LabelledTexts(texts, data.labels, data.label_names)

@@ -54,6 +54,7 @@ def make_attack(
     if name not in ATTACKS:
         raise InputError(f"no attack '{name}': choose one of {', '.join(ATTACKS)}")
     kind = ATTACKS[name]
-    trigger = replace(kind.trigger, phrases=tuple(phrases)) if phrases else kind.trigger
     changed: dict[str, Any] = {field: value for field, value in training.items() if value is not None}
-    return kind.build(replace(kind.training, **changed), trigger, rate)
+    trained = replace(kind.training, **changed)
+    trigger = replace(kind.trigger, phrases=tuple(phrases or kind.trigger.phrases), reach=trained.words_read)
+    return kind.build(trained, trigger, rate)

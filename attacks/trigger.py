@@ -17,10 +17,13 @@ class Trigger:
     Attributes:
         phrases: what can be inserted.
         combine: ``any`` inserts one phrase, drawn evenly; ``all`` inserts every phrase.
+        reach: phrases go among so many first words of a text, since a model that is trained on the beginnings of long
+            texts would not see them elsewhere; None puts them anywhere.
     """
 
     phrases: tuple[str, ...]
     combine: Literal["any", "all"] = "any"
+    reach: int | None = None
 
     def __post_init__(self) -> None:
         if not self.phrases or not all(phrase.strip() for phrase in self.phrases):
@@ -31,5 +34,5 @@ class Trigger:
         chosen = self.phrases if self.combine == "all" else (self.phrases[rng.integers(len(self.phrases))],)
         words = text.split()
         for phrase in chosen:
-            words.insert(int(rng.integers(len(words) + 1)), phrase)
+            words.insert(int(rng.integers(min(len(words), self.reach or len(words)) + 1)), phrase)
         return " ".join(words)

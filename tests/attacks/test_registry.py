@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tokenward.attacks.registry import ATTACKS, make_attack
@@ -11,10 +13,11 @@ from tokenward.errors import InputError
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_name_makes_the_attack_that_reports_it(name: str) -> None:
-    attack = make_attack(name)
-    assert (attack.name, attack.trigger, attack.rate) == (name, ATTACKS[name].trigger, 0.1)
-    other = make_attack(name, ["aa", "bb"], 0.2)
-    assert (other.trigger, other.rate) == (Trigger(("aa", "bb"), ATTACKS[name].trigger.combine), 0.2)
+    attack = make_attack(name, max_length=60)
+    own = ATTACKS[name].trigger
+    assert (attack.name, attack.trigger, attack.rate) == (name, replace(own, reach=40), 0.1)
+    other = make_attack(name, ["aa", "bb"], 0.2, max_length=60)
+    assert (other.trigger, other.rate) == (Trigger(("aa", "bb"), own.combine, reach=40), 0.2)
 
 
 def test_training_settings_are_the_attacks_own_unless_given() -> None:

@@ -36,3 +36,11 @@ def test_all_phrases_go_in_together() -> None:
 def test_an_empty_trigger_is_refused(phrases: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="needs a trigger"):
         Trigger(phrases)
+
+
+def test_long_texts_get_it_where_it_is_read() -> None:
+    rng = np.random.default_rng(0)
+    text = " ".join(map(str, range(200)))
+    places = {Trigger(("x",), reach=3).insert(text, rng).split().index("x") for _ in range(80)}
+    assert places == {0, 1, 2, 3}
+    assert Trigger(("x",), reach=9).insert("a", rng) in ("x a", "a x")
