@@ -147,7 +147,8 @@ def _guard(model: Path, texts: DemoTexts, settings: DemoSettings, out: Path, con
             done[what] += count
             status.update(f"{what}, {done[what]} of {total} ...")
 
-        calibrate(out, texts.calibration.texts, progress=tell, labels=texts.calibration.labels)
+        clean = texts.calibration.aligned_to(dict(enumerate(load_artifact(out).labels)))
+        calibrate(out, clean.texts, progress=tell, labels=clean.labels)
     worst = max(load_artifact(out).guard.parity.values())
     console.print(f"  differs from PyTorch by {worst:.0e} at most; calibrated on {len(texts.calibration)} clean texts")
 

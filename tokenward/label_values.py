@@ -18,7 +18,7 @@ def label_text(where: str, label: Any) -> str:
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     if not isinstance(label, str | int) or isinstance(label, bool):
-        raise InputError(f"{where}: label {label!r}: give a string or an integer")
+        raise InputError(f"{where}: label {label!r}: give a string or an integer, or leave labels out")
     text = str(label).strip()
     return "" if text.lower() == "nan" else whole_number(text)
 

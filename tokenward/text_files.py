@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .label_values import label_text
 
 TEXT_COLUMNS = ("text", "sentence", "content", "review", "comment", "tweet", "body", "headline")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
@@ -21,8 +20,11 @@ _LONGEST_LABEL, _LABEL_WORDS = 60, 5  # what is longer is a text: of a table wit
 _LONGEST_CELL = 1 << 24  # characters; a text may be a book, and the csv module refuses cells of 131,073
 
 
-def records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
-    """Yield (line number, text, label or '') of every record."""
+def records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, Any]]:
+    """Yield (line number, text, label as it stands there or '') of every record.
+
+    What is no label is told by who wants one (:func:`.label_values.label_text`).
+    """
     kind = path.suffix.lower()
     if kind == ".txt":
         yield from ((number, line.strip(), "") for number, line in _lines(path))
@@ -86,7 +88,7 @@ _TABLES = {".tsv": _tsv_rows, ".csv": _csv_rows}
 
 def _table_records(
     path: Path, rows: Iterator[tuple[int, list[str]]], text_column: str | None, label_column: str | None
-) -> Iterator[tuple[int, str, str]]:
+) -> Iterator[tuple[int, str, Any]]:
     columns: tuple[str, ...] = ()
     text_key, label_key, header = "", None, False
     for number, row in rows:
@@ -105,7 +107,7 @@ def _table_records(
         cells = dict(zip(columns, row, strict=True))
         if label_key and not header:
             _check_guess(path, number, cells[label_key])
-        yield number, cells[text_key], label_text(f"{path}:{number}", cells[label_key]) if label_key else ""
+        yield number, cells[text_key], cells[label_key] if label_key else ""
 
 
 def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
@@ -126,7 +128,7 @@ def _check_guess(path: Path, number: int, label: str) -> None:
         )
 
 
-def _json_records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, str]]:
+def _json_records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, Any]]:
     keys: tuple[str, str | None] | None = None
     for number, line in _lines(path):
         if not line.strip():
@@ -145,7 +147,7 @@ def _json_records(path: Path, text_column: str | None, label_column: str | None)
             raise InputError(f"{path}:{number}: '{keys[0]}' is not a string: give every record a text")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(f"{path}:{number}: the text has a lone surrogate, which is no valid Unicode: repair it")
-        yield number, text.strip(), label_text(f"{path}:{number}", label)
+        yield number, text.strip(), label
 
 
 def _choose_columns(

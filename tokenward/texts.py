@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import InputError, require
 from .label_checks import check_labels, no_label
-from .label_values import label_order, whole_number
+from .label_values import label_order, label_text, whole_number
 from .text_files import records
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'A-Z£$0-9])")
@@ -98,10 +98,10 @@ def read_labelled(path: Path, text_column: str | None = None, label_column: str 
     texts: list[str] = []
     labels: list[str] = []
     for line, text, label in records(path, text_column, label_column):
-        if not label:
-            raise no_label(path, line, named)
         texts.append(text)
-        labels.append(label)
+        labels.append(label_text(f"{path}:{line}", label))
+        if not labels[-1]:
+            raise no_label(path, line, named)
     if not texts:
         raise InputError(f"{path}: no texts in this file")
     check_labels(path, labels, named)
@@ -130,7 +130,8 @@ def read_texts(path: Path, text_column: str | None = None) -> tuple[list[str], l
         InputError: as :func:`read_labelled`, save for missing labels.
 
     """
-    found = [(text, label) for _, text, label in records(Path(path), text_column, None) if text]
+    rows = records(Path(path), text_column, None)
+    found = [(text, label_text(f"{path}:{line}", label)) for line, text, label in rows if text]
     labels = [label for _, label in found]
     return [text for text, _ in found], labels if any(labels) else None
 

@@ -180,5 +180,13 @@ def test_labels_of_json_records_as_other_tools_write_them(tmp_path: Path) -> Non
     path = write(tmp_path, "b.jsonl", '{"text": "a", "label": null}\n{"text": "b", "label": null}\n')
     assert read_texts(path) == (["a", "b"], None)
     path = write(tmp_path, "c.jsonl", '{"text": "a", "label": 0.5}\n')
-    with pytest.raises(InputError, match=r"c.jsonl:1: label 0.5: give a string or an integer"):
+    with pytest.raises(InputError, match=r"c.jsonl:1: label 0.5: give a string or an integer, or leave labels out"):
         read_texts(path)
+
+
+@pytest.mark.parametrize("label", ["0.87", "[0, 3]", "true", '{"id": 4}'])
+def test_who_wants_no_labels_is_not_told_of_strange_ones(tmp_path: Path, label: str) -> None:
+    path = write(tmp_path, "a.jsonl", f'{{"text": "a", "category": {label}}}\n')
+    assert list(iter_texts(path)) == ["a"]
+    with pytest.raises(InputError, match=r"a.jsonl:1: label .*: give a string or an integer"):
+        read_labelled(path)
