@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..texts import LabelledTexts, bbc_news, read_labelled, stratified_split
+from .drawing import drawn
 
 _WHOLE = 1_000  # sentences: more than any article has
 _SEED = 0
@@ -47,11 +48,6 @@ def read_corpus(
         names = dict(enumerate(data.label_names))
         parts = (data, read_labelled(clean).aligned_to(names), read_labelled(test).aligned_to(names))
     return Corpus(name, *(_cut(drawn(part, count), words) for part, count in zip(parts, most, strict=True)))
-
-
-def drawn(data: LabelledTexts, count: int) -> LabelledTexts:
-    """At most so many texts, evenly over the classes; always the same ones."""
-    return data if len(data) <= count else stratified_split(data, count / len(data), _SEED)[0]
 
 
 def _cut(data: LabelledTexts, words: int) -> LabelledTexts:

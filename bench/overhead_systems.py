@@ -16,6 +16,7 @@ from ..runtime.verdict import Mode
 from .bare_onnx import BareOnnx
 from .bare_torch import BareTorch
 from .defence_names import BARE, defence_names
+from .drawing import drawn_texts
 from .peers.language_model import check_language_model
 from .peers.peer import Peer
 from .peers.registry import PEERS, PeerName, PeerSetup, make_peer
@@ -167,7 +168,7 @@ class Systems:
             for_timing=True,
         )
         most = min(self._calibration, _CALIBRATION_BY_LANGUAGE_MODEL if name == "onion" else _CALIBRATION)
-        texts = setup.texts[:most]
+        texts = drawn_texts(setup.texts, most)
         peer.fit(texts)
         return Contestant(
             {"defence": peer.name}, peer.classify, peer.tally, _nothing, {**peer.settings, "fitted on": len(texts)}

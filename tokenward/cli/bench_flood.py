@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -21,22 +20,22 @@ def register(group: typer.Typer) -> None:
 def flood(
     artifact: Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")],
     texts: Annotated[Path, typer.Option(help="Normal texts: .txt, .tsv, .csv or .jsonl.")],
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 500,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=1)] = 500,
     requests: Annotated[int, typer.Option(help="Texts with a fresh odd word each.", min=500)] = 10_000,
     seed: Annotated[int, typer.Option(help="Of the words and their places.")] = 0,
     burst: Annotated[int, typer.Option(help="Second-look tokens saved up at the start.", min=0)] = 200_000,
     json: JsonOption = None,
 ) -> None:
     """Send texts with a fresh odd word each, between normal ones: throughput, memory, and what the fallback decided."""
+    from ..bench.drawing import read_drawn
     from ..bench.flood import flood as run
     from ..bench.flood import flood_row
     from ..runtime.guard import GuardOptions, load
-    from ..texts import iter_texts
     from .console import progress_bar, results
 
     file = reserved(json, "flood")
     guard = load(artifact, options=GuardOptions(budget_burst=burst))
-    normal = list(islice((text for text in iter_texts(texts) if text), limit))
+    normal = read_drawn(texts, limit)
     with progress_bar() as bar:
         task = bar.add_task("requests", total=requests)
         found = run(guard, load(artifact), normal, requests, seed, lambda count: bar.update(task, advance=count))

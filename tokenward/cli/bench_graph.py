@@ -35,22 +35,21 @@ def graph(
     texts: Annotated[
         Path | None, typer.Option(help="Clean texts to time as well; a gate is at work on texts alone.", metavar="FILE")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 200,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=1)] = 200,
     shape: Annotated[list[str], typer.Option(help="Texts x tokens of random batches; may be repeated.")] = _SHAPES,
     precision: Annotated[list[str], typer.Option(help="Of a checkpoint's graphs; may be repeated.")] = _PRECISIONS,
     rounds: Annotated[int, typer.Option(help="Timed runs of each graph on each batch.", min=1)] = 9,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
 ) -> None:
     """Time the guarded graphs against the forward pass they were made from, in turn and in shuffled order."""
-    from itertools import islice
     from tempfile import TemporaryDirectory
 
     from ..artifact import load_artifact
     from ..errors import require
-    from ..texts import iter_texts
     from .console import notes, progress_bar, results
 
     require("torch", "export")
+    from ..bench.drawing import read_drawn
     from ..bench.graph import arriving, measure_graphs, real, shaped
     from ..bench.graph_subject import of_artifact, of_checkpoint
     from ..bench.record import make_record, reserve, write_record
@@ -61,7 +60,7 @@ def graph(
     for wrong in set(precision) - set(_PRECISIONS):
         raise InputError(f"--precision is '{wrong}', expected {' or '.join(_PRECISIONS)}")
     precisions = cast("list[Precision]", list(dict.fromkeys(precision)))
-    chosen = list(islice((text for text in iter_texts(texts) if text), limit)) if texts else []
+    chosen = read_drawn(texts, limit) if texts else []
     if json:
         reserve(json, "graph")
     notes().print("[dim]building the graphs ...[/]")

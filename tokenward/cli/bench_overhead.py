@@ -30,7 +30,7 @@ def overhead(
         Path | None, typer.Option(help="Causal language model for ONION; by default random weights of GPT-2's shape.")
     ] = None,
     peers: Annotated[bool, typer.Option(help="Run ONION, STRIP, RAP and X-GRAAD, too.")] = True,
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 320,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=1)] = 320,
     rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 5,
     seconds: Annotated[float, typer.Option(help="What a run should take.", min=0.01)] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the order of texts and runs.")] = 0,
@@ -42,24 +42,23 @@ def overhead(
     settings. A system too slow for a run of its share of time answers fewer texts, and says so.
     """
     import os
-    from itertools import islice
     from tempfile import TemporaryDirectory
 
     from ..artifact import load_artifact
     from ..bench.bare_onnx import export_bare
+    from ..bench.drawing import read_drawn
     from ..bench.overhead import measure_overhead, steps
     from ..bench.overhead_systems import Setup, check_setup
     from ..bench.peers.registry import PEERS
     from ..bench.record import make_record, texts_sha256, write_record
     from ..checksums import file_sha256, weights_sha256
     from ..errors import require
-    from ..texts import iter_texts
     from .console import notes, progress_bar, results
     from .overhead_table import overhead_tables
 
     require("torch", "export")
     file = reserved(json, "overhead")
-    chosen = tuple(islice((text for text in iter_texts(texts) if text), limit))
+    chosen = tuple(read_drawn(texts, limit))
     checkpoint = model or artifacts[0].resolve().parent / load_artifact(artifacts[0]).guard.checkpoint
     threads = len(os.sched_getaffinity(0))
     with TemporaryDirectory() as folder, progress_bar() as bar:

@@ -32,7 +32,9 @@ def quality(
     ] = None,
     clean: Annotated[Path | None, typer.Option(help="Clean texts that peers are calibrated on.")] = None,
     lm: Annotated[Path | None, typer.Option(help="Causal language model for ONION; without one it is not run.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only the first so many test texts.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only about so many test texts, drawn evenly over the classes.", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     json: JsonOption = None,
 ) -> None:
@@ -41,12 +43,11 @@ def quality(
     Below each figure stands its 95 % bootstrap interval. A refused text (STRIP and RAP only refuse) counts as an
     attack stopped if it has the trigger, as a lost answer if it is clean.
     """
-    from itertools import islice
-
+    from ..bench.drawing import drawn, read_drawn
     from ..bench.peers.language_model import check_language_model
     from ..bench.quality_grid import measure_grid, pair_up
     from ..bench.record import make_record, texts_sha256, write_record
-    from ..texts import iter_texts, read_labelled
+    from ..texts import read_labelled
     from .console import notes, progress_bar, results
     from .quality_table import quality_tables
 
@@ -55,8 +56,8 @@ def quality(
     if lm is not None:
         check_language_model(lm)
     attacked, texts = pair_up(artifacts, attack), read_labelled(test)
-    texts = texts.select(range(len(texts))[:limit])
-    calibration = [] if clean is None else list(islice((text for text in iter_texts(clean) if text), _CALIBRATION))
+    texts = drawn(texts, limit or len(texts))
+    calibration = [] if clean is None else read_drawn(clean, _CALIBRATION)
     with progress_bar() as bar:
         task = bar.add_task("", total=sum(2 * len(a.artifacts) + 3 * len(peers) + bool(peers) for a in attacked))
         told = measure_grid(

@@ -27,27 +27,27 @@ def sensitivity(
     ],
     clean: Annotated[Path, typer.Option(help="Clean texts to calibrate on: .txt, .tsv, .csv or .jsonl.")],
     test: Annotated[Path, typer.Option(help="Labelled clean test texts: .tsv, .csv or .jsonl.")],
-    calibration_texts: Annotated[int, typer.Option(help="Most texts to calibrate on.", min=100)] = 400,
-    limit: Annotated[int, typer.Option(help="Most test texts, drawn evenly over the classes.", min=1)] = 300,
+    calibration_texts: Annotated[int, typer.Option(help="Most texts to calibrate on, drawn at random.", min=100)] = 400,
+    limit: Annotated[
+        int, typer.Option(help="Use only about so many test texts, drawn evenly over the classes.", min=1)
+    ] = 300,
     json: JsonOption = None,
 ) -> None:
     """Change one constant at a time: what the trigger still wins, clean texts changed, and the cost of a cold cache."""
-    from itertools import islice
-
     from ..attacks.manifest import load_manifest
-    from ..bench.detection_corpus import drawn
+    from ..bench.drawing import drawn, read_drawn
     from ..bench.record import make_record, write_record
     from ..bench.sensitivity import Subject, measure_sensitivity, sensitivity_rows, variations
     from ..errors import InputError
     from ..runtime.guard import load
-    from ..texts import iter_texts, read_labelled
+    from ..texts import read_labelled
     from .console import progress_bar, results
     from .sensitivity_table import sensitivity_table
 
     if len(attack) != len(artifacts):
         raise InputError(f"{len(attack)} attacks for {len(artifacts)} artifacts: give one for each, in their order")
     file = reserved(json, "sensitivity")
-    known = list(islice((text for text in iter_texts(clean) if text), calibration_texts))
+    known = read_drawn(clean, calibration_texts)
     texts = drawn(read_labelled(test), limit)
     guards = {path.name: load(path) for path in artifacts}
     manifests = map(load_manifest, attack)

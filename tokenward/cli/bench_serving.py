@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from .json_option import JsonOption, reserved, write_run
 Artifact = Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")]
 Texts = Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")]
 Words = Annotated[int, typer.Option(help="Use the first so many words of each text, 0 for all.", min=0)]
-Limit = Annotated[int, typer.Option(help="Use only the first so many texts.", min=32)]
+Limit = Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=32)]
 
 
 def register(group: typer.Typer) -> None:
@@ -80,7 +79,6 @@ def soak(
 
 
 def _read(texts: Path, limit: int, words: int) -> list[str]:
-    from ..texts import iter_texts
+    from ..bench.drawing import read_drawn
 
-    whole = islice((text for text in iter_texts(texts) if text), limit)
-    return [" ".join(text.split()[:words]) if words else text for text in whole]
+    return [" ".join(text.split()[:words]) if words else text for text in read_drawn(texts, limit)]

@@ -22,24 +22,22 @@ def speed(
     artifact: Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")],
     model: Annotated[Path, typer.Option(help="The checkpoint folder that it was exported from.")],
     texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 400,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=1)] = 400,
     rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 5,
     json: JsonOption = None,
 ) -> None:
     """Race the guard against the undefended model and the published method in plain PyTorch, text in, answer out."""
-    from itertools import islice
-
     from ..errors import require
-    from ..texts import iter_texts
     from .console import notes, progress_bar, results
 
     require("torch", "export")
+    from ..bench.drawing import read_drawn
     from ..bench.record_rows import speed_rows
     from ..bench.speed import measure_speed
     from .speed_table import speed_table
 
     file = reserved(json, "speed")
-    chosen = list(islice((text for text in iter_texts(texts) if text), limit))
+    chosen = read_drawn(texts, limit)
     notes().print("[dim]exporting the undefended model ...[/]")
     with progress_bar() as bar:
         task = bar.add_task("rounds", total=None)

@@ -20,21 +20,19 @@ def register(group: typer.Typer) -> None:
 def triton(
     artifact: Annotated[Path, typer.Argument(help="Calibrated artifact folder.", metavar="ARTIFACT")],
     texts: Annotated[Path, typer.Option(help="Texts to classify: .txt, .tsv, .csv or .jsonl.")],
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=32)] = 400,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=32)] = 400,
     rounds: Annotated[int, typer.Option(help="Timed runs of each way.", min=1)] = 3,
     json: JsonOption = None,
 ) -> None:
     """Race the guard in process, over the project's own HTTP server and on a real Triton; 1, 8 and 32 clients."""
-    from itertools import islice
-
+    from ..bench.drawing import read_drawn
     from ..bench.record_rows import triton_rows
     from ..bench.triton import measure_triton
-    from ..texts import iter_texts
     from .console import progress_bar, results
     from .triton_table import triton_table
 
     file = reserved(json, "triton")
-    chosen = list(islice((text for text in iter_texts(texts) if text), limit))
+    chosen = read_drawn(texts, limit)
     with progress_bar() as bar:
         task = bar.add_task("starting servers", total=None)
         report = measure_triton(

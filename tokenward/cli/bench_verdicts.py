@@ -27,16 +27,14 @@ def verdicts(
     precision: Annotated[
         Literal["fp32", "fp16", "bf16"], typer.Option(help="Of torch-cuda; the graph has its own.")
     ] = "fp32",
-    limit: Annotated[int, typer.Option(help="Use only the first so many texts.", min=1)] = 2000,
+    limit: Annotated[int, typer.Option(help="Most texts, drawn at random where there are more.", min=1)] = 2000,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
 ) -> None:
     """Compare an engine's decisions, class, suspicion and suspect, with plain PyTorch and the NumPy reference."""
-    from itertools import islice
-
     from ..artifact import load_artifact
+    from ..bench.drawing import read_drawn
     from ..bench.record import Metric, Row, make_record, reserve, write_record
     from ..errors import require
-    from ..texts import iter_texts
     from .console import progress_bar, results
 
     require("torch", "export")
@@ -44,7 +42,7 @@ def verdicts(
 
     if json:
         reserve(json, "verdicts")
-    chosen = list(islice((text for text in iter_texts(texts) if text), limit))
+    chosen = read_drawn(texts, limit)
     sound = load_artifact(artifact)
     sound.check_source(model)
     opened = open_anywhere(engine, sound, model, precision)

@@ -9,7 +9,7 @@ import pytest
 
 from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.trigger import Trigger
-from tokenward.bench.record import read_record
+from tokenward.bench.record import read_record, texts_sha256
 
 from .conftest import Run
 
@@ -51,6 +51,21 @@ def test_quality(run: Run, folder: Path) -> None:
         assert outcome.code == 2
         assert told in outcome.err
         assert len(outcome.err.splitlines()) == 1
+
+
+def test_quality_of_a_file_that_begins_with_the_target_class(run: Run, folder: Path) -> None:
+    header, *rows = (folder / "test.tsv").read_text().splitlines()
+    (folder / "sorted.tsv").write_text("\n".join([header, *sorted(rows, reverse=True)]))
+    (folder / "clean.txt").write_text("\n".join(map(str, range(900))))
+    outcome = run(
+        *("bench", "quality", folder / "guarded", "--test", folder / "sorted.tsv", "--attack", folder / "model"),
+        *("--clean", folder / "clean.txt", "--limit", 20, "--json", folder / "q.json"),
+    )
+    assert outcome.code == 0, outcome.err
+    record = read_record(folder / "q.json")
+    assert (record.settings["texts"], record.settings["clean texts"]) == (20, 300)
+    assert record.hashes["clean texts"] != texts_sha256([str(number) for number in range(300)])
+    assert len(record.rows[1].series["triggered"]) == 10
 
 
 def test_overhead(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
