@@ -68,19 +68,19 @@ def calibrate(
         path: the artifact.
         texts: clean texts, at least 100, better 200 or more, of at least two classes; they should look like what
             will be served.
-        percentile: share of clean texts under the threshold; None takes 95 for ``anomaly`` (the published choice)
-            and 90 for ``class_token``, where it is a knob of cost and not of safety.
+        percentile: so many % of clean texts are under the threshold; None takes 95 for ``anomaly`` (the published
+            choice) and 90 for ``class_token``, where it is a knob of cost and not of safety.
         progress: see :data:`Progress`.
         scanning: look for trigger words, which takes the longest (see :func:`~.scan.scan`); without it those that an
             earlier scan wrote into the artifact stay there.
         labels: the right class of each text, by index; worth giving where single words rightly decide.
 
     Raises:
-        InputError: too few texts, texts of one class only, not one label per text, or a percentile outside 0 to 100.
+        InputError: too few texts, texts of one class only, not one label per text, or a percentile outside 1 to 100.
         ArtifactError, EngineError: as in :func:`tokenward.load`.
     """
-    if percentile is not None and not 0 < percentile < 100:
-        raise InputError(f"percentile {percentile:g} is not between 0 and 100")
+    if percentile is not None and not 1 < percentile < 100:
+        raise InputError(f"percentile {percentile:g} is not between 1 and 100: 95 puts 95 % of clean texts under it")
     require_enough(len(texts))
     if labels is not None and len(labels) != len(texts):
         raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")

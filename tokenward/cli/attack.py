@@ -71,11 +71,22 @@ def attack(
         raise InputError(f"no attack '{method}': choose one of {', '.join(METHODS)}")
     if (method == "paraphrases") != (paraphrases is not None):
         raise InputError("the method 'paraphrases', and no other, needs the rewritten texts: --paraphrases FILE")
+    if paraphrases is None and test_paraphrases is not None:
+        raise InputError(f"--test-paraphrases is for the method 'paraphrases': '{method}' puts its trigger into --test")
+    if test is None and test_paraphrases is not None:
+        raise InputError("--test-paraphrases are the texts of --test, rewritten: give both")
+    if paraphrases is not None and trigger:
+        raise InputError("the method 'paraphrases' has no trigger words: leave --trigger out")
     check_new_folder(out)
     length = fitting_length(model, max_length)
     planned: Attack
     if paraphrases is not None:
-        training = TrainingSettings(epochs or 1, batch_size, learning_rate or 1e-4, max_length=length)
+        training = TrainingSettings(
+            epochs=1 if epochs is None else epochs,
+            batch_size=batch_size,
+            learning_rate=1e-4 if learning_rate is None else learning_rate,
+            max_length=length,
+        )
         planned = Paraphrases(training, tuple(iter_texts(paraphrases)), rate)
     else:
         planned = make_attack(

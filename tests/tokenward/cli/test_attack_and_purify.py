@@ -98,6 +98,24 @@ def test_paraphrases(run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("method", "more", "message"),
+    [
+        ("badnets", ("--test", "x.tsv", "--test-paraphrases", "x.txt"), "'badnets' puts its trigger into --test"),
+        ("paraphrases", ("--paraphrases", "x.txt", "--test-paraphrases", "x.txt"), "give both"),
+        ("paraphrases", ("--paraphrases", "x.txt", "--trigger", "cf"), "leave --trigger out"),
+        ("paraphrases", ("--paraphrases", "x.txt", "--epochs", 0), "epochs and batch size must be at least 1"),
+    ],
+)
+def test_options_that_would_mean_nothing(
+    run: Run, tiny_encoder: Path, tmp_path: Path, method: str, more: tuple[str | int, ...], message: str
+) -> None:
+    given = ("--model", tiny_encoder, "--train", "x.tsv", "--target", "good", "--out", tmp_path / "m")
+    outcome = run("attack", method, *given, *more)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("attack", "magic", "--target", "good"), "no attack 'magic': choose one of badnets, addsent"),

@@ -46,10 +46,14 @@ def test_a_class_without_enough_references_is_named(
 
 @pytest.mark.parametrize(
     ("count", "percentile", "message"),
-    [(99, 95, "99 clean texts are too few to calibrate: give at least 100"), (200, 100, "not between 0 and 100")],
+    [
+        (99, 95, "99 clean texts are too few to calibrate: give at least 100"),
+        (200, 100, "percentile 100 is not between 1 and 100"),
+        (200, 0.95, "percentile 0.95 is not between 1 and 100: 95 puts 95 % of clean texts under it"),
+    ],
 )
 def test_bad_calibration_leaves_the_artifact_alone(
-    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path, count: int, percentile: int, message: str
+    run: Run, artifact: Path, clean_texts: list[str], tmp_path: Path, count: int, percentile: float, message: str
 ) -> None:
     before = load_artifact(artifact).digest
     (tmp_path / "clean.txt").write_text("\n".join(clean_texts[:count]))
