@@ -102,7 +102,11 @@ def build(texts: DemoTexts, settings: DemoSettings, work: Path, console: Console
     """
     for package in ("torch", "transformers", "onnxruntime"):
         require(package, "demo")
-    trained = _key(texts.train, {**asdict(settings), "preset": None, "test_texts": None})
+    from .checksums import weights_sha256
+    from .purify.checkpoint import base_encoder
+
+    base = weights_sha256(base_encoder(settings.model))
+    trained = _key(texts.train, {**asdict(settings), "preset": None, "test_texts": None, "by": [__version__, base]})
     guarded = _key(texts.calibration, {"model": trained, "preset": settings.preset, "by": [__version__, SCHEMA]})
     shelf = Shelf(work, console)
     built = Built(*(work / n for n in ("model", "guarded", "undefended.onnx", "calibration.jsonl", "test.jsonl")))

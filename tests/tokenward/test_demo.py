@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 
 from tokenward.demo import Built, DemoSettings, build, demo_texts
 from tokenward.errors import InputError
 from tokenward.runtime.guard import load
+from tokenward.shelf import Shelf
 from tokenward.texts import LabelledTexts, read_labelled
 
 Draw = Callable[[int, int], LabelledTexts]
@@ -103,3 +107,27 @@ def test_a_second_run_builds_nothing(
 def test_the_texts_are_kept_for_other_commands(built: tuple[Built, LabelledTexts]) -> None:
     assert read_labelled(built[0].test) == built[1]
     assert len(read_labelled(built[0].calibration)) == 300
+
+
+def test_another_model_in_the_same_folder_is_built_anew(
+    files: tuple[Path, Path],
+    settings: DemoSettings,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[dict[str, str]] = []
+    monkeypatch.setattr(Shelf, "ensure", lambda _, path, key, *rest: keys[-1].update({path.name: key}))
+    texts = demo_texts(*files, settings)
+    model = shutil.copytree(tiny_encoder, tmp_path / "model")
+    again = replace(settings, model=str(model))
+    for _ in range(2):
+        keys.append({})
+        build(texts, again, tmp_path / "work", Console(quiet=True))
+    assert keys[0] == keys[1]
+    weights = load_file(model / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, model / "model.safetensors")
+    keys.append({})
+    build(texts, again, tmp_path / "work", Console(quiet=True))
+    changed = {name for name in keys[0] if keys[2][name] != keys[0][name]}
+    assert changed == {"model", "guarded", "undefended.onnx"}

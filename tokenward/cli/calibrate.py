@@ -28,7 +28,7 @@ def calibrate(
     ],
     text_column: Annotated[str | None, typer.Option(help="Column of the file that holds the text.")] = None,
     percentile: Annotated[
-        float | None, typer.Option(help="So many % of clean texts are under the threshold, such as 95. [default: the gate's own]")
+        float | None, typer.Option(help="So many % of clean texts pass it, such as 95. [default: the gate's own]")
     ] = None,
     scan: Annotated[
         bool,
