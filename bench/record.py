@@ -224,7 +224,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(paths: Sequence[Path]) -> list[Record]:
-    """Read files and folders; of the records in a folder that one command wrote, only the newest counts.
+    """Read files and folders; of the records in a folder that one command wrote of the same files, the newest counts.
 
     Raises:
         InputError: as :func:`read_record`, or a folder holds no record.
@@ -236,9 +236,23 @@ def read_records(paths: Sequence[Path]) -> list[Record]:
             continue
         found = sorted((read_record(file) for file in path.glob("*.json")), key=lambda record: record.when)
         if not found:
-            raise InputError(f"'{path}' holds no result records: give files that 'tokenward bench … --json' wrote")
-        records += {(record.kind, record.command.partition(" --json")[0]): record for record in found}.values()
+            raise InputError(
+                f"'{path}' itself holds no result records: give files that 'tokenward bench … --json' wrote, or the "
+                "folder of one run"
+            )
+        records += {_what_was_measured(record): record for record in found}.values()
     return records
+
+
+def _what_was_measured(record: Record) -> tuple[object, ...]:
+    """What two runs have in common where the later stands for both: everything but the place of the record."""
+    words: list[str] = []
+    for word in shlex.split(record.command):
+        if words[-1:] == ["--json"]:
+            words.pop()
+        elif not word.startswith("--json="):
+            words.append(word)
+    return (record.kind, *words, *sorted(record.hashes.items()))
 
 
 def _check(record: Record) -> None:

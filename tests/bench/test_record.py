@@ -79,8 +79,22 @@ def test_the_newest_of_each_command_in_a_folder(record: Record, tmp_path: Path) 
     found = read_records([tmp_path / "results"])
     assert sorted(r.command[25:26] + r.when[9:10] for r in found) == ["a2", "b1"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no result records"):
+    with pytest.raises(InputError, match=r"itself holds no result records: .* or the folder of one run"):
         read_records([tmp_path / "empty"])
+
+
+def test_another_option_after_json_or_another_file_is_another_result(record: Record, tmp_path: Path) -> None:
+    def run(file: str, options: str, texts: str = "ab") -> None:
+        command = f"tokenward bench overhead a {options}"
+        made = Record(**{**vars(record), "command": command, "hashes": {"texts": texts}})
+        write_record(made, tmp_path / "results" / file)
+
+    run("1.json", "--json results/1.json --rounds 3")
+    run("2.json", "--json results/2.json --rounds 5")
+    run("3.json", "--json=results/3.json --rounds 5")
+    run("4.json", "--rounds 5 --json 'my results'", texts="cd")
+    found = read_records([tmp_path / "results"])
+    assert sorted((r.command[-1], r.hashes["texts"]) for r in found) == [("'", "cd"), ("3", "ab"), ("5", "ab")]
 
 
 @pytest.mark.parametrize(
