@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from .. import __version__
 from ..artifact import Preset
 from ..attacks.attack import carry_out
 from ..attacks.manifest import AttackManifest, load_manifest
+from ..checksums import weights_sha256
 from ..errors import InputError, TokenwardError
 from ..export.pipeline import export_classifier
 from ..export.presets import ExportSettings
@@ -110,8 +112,13 @@ class Detection:
         watch: Watch | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Keep everything under ``work``, in a folder named by the corpus, the settings and the texts."""
-        content = json.dumps([asdict(settings), to_json(corpus)], sort_keys=True)
+        """Keep everything under ``work``, in a folder named by the corpus and all that a cell hangs on.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        start = weights_sha256(base_encoder(settings.model))
+        content = json.dumps([asdict(settings), start, to_json(corpus), __version__], sort_keys=True)
         self.folder = work / f"{corpus.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
         (self.folder / "cells").mkdir(parents=True, exist_ok=True)
         self.failed: dict[Key, str] = {}

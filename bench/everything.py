@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import __version__
-from ..checksums import file_sha256
+from ..checksums import file_sha256, weights_sha256
 from ..errors import InputError, TokenwardError
 from ..files import replace_text
+from ..purify.checkpoint import base_encoder
 from ..texts import LabelledTexts, read_labelled, stratified_split
 from .peers.registry import PEERS
 
@@ -98,10 +99,12 @@ def run_folder(work: Path, texts: Texts, training: Training) -> Path:
     """A folder of its own for the models that these texts and this training make.
 
     Raises:
+        InputError: there is no such model.
         OSError: a file cannot be read.
     """
-    files = [file_sha256(path) for path in (texts.train, texts.clean, texts.test)]
-    return work / hashlib.sha256(json.dumps([files, asdict(training), __version__]).encode()).hexdigest()[:12]
+    sums = [file_sha256(path) for path in (texts.train, texts.clean, texts.test)]
+    sums.append(weights_sha256(base_encoder(training.model)))
+    return work / hashlib.sha256(json.dumps([sums, asdict(training), __version__]).encode()).hexdigest()[:12]
 
 
 def own_texts(train: Path, test: Path, clean: Path | None, work: Path, seed: int) -> Texts:

@@ -7,75 +7,31 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..artifact import Preset, load_artifact
+from .. import __version__
+from ..artifact import load_artifact
 from ..attacks.attack import Attack, carry_out
 from ..attacks.manifest import AttackManifest, load_manifest
 from ..attacks.metrics import AttackSuccess, attack_success, success_of_answers
 from ..attacks.poisoning import DataPoisoning, poison_training_set
 from ..attacks.registry import make_attack
+from ..checksums import weights_sha256
 from ..errors import TokenwardError
-from ..purify.checkpoint import load_classifier
+from ..purify.checkpoint import base_encoder, load_classifier
 from ..purify.fine_tuning import fine_tune
-from ..purify.precision import Precision, native_precision
 from ..purify.purifier import Purifier
 from ..purify.registry import make_purifier
 from ..purify.training import TrainingSettings, Watch
 from ..records import from_json, to_json
 from ..texts import LabelledTexts, class_numbers, stratified_split
+from .purification_cell import Cell, GridSettings
+
+__all__ = ["Grid", "GridSettings"]
 
 NO_PURIFIER = "none"
 _CLEAN_MODEL = "clean"
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """What all cells have in common; any change starts the grid anew, beside the old one.
-
-    Attributes:
-        model: encoder that everything starts from.
-        target: class that poisoned texts shall get.
-        clean_share: share of the training texts that purifiers and calibration are given.
-        epochs: of attacks; None: the attack's own.
-        learning_rate: likewise.
-        purify_epochs: of every step of a purifier; None: the purifier's own.
-        purify_rate: likewise, its learning rate. BTU trains on the poisoned texts as the attack did.
-        preset: of the guard.
-        precision: of all training.
-    """
-
-    model: str = "minilm"
-    target: str = "1"
-    clean_share: float = 0.2
-    seed: int = 0
-    epochs: int | None = None
-    learning_rate: float | None = None
-    purify_epochs: int | None = None
-    purify_rate: float | None = None
-    max_length: int = 128
-    preset: Preset = "tokenward"
-    precision: Precision = field(default_factory=native_precision)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One figure of the grid: a purifier against an attack, without or with the guard behind it.
-
-    Attributes:
-        cacc, asr, attributable: see :class:`AttackSuccess`.
-        seconds: that the cell took, with the models that it was the first to need.
-    """
-
-    attack: str
-    purifier: str
-    guarded: bool
-    cacc: float
-    asr: float
-    attributable: float
-    seconds: float
-    settings: GridSettings
 
 
 class Grid:
@@ -90,8 +46,13 @@ class Grid:
         watch: Watch | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Keep everything under ``work``, in a folder named by the settings and the texts."""
-        content = json.dumps([asdict(settings), to_json(train), to_json(test)], sort_keys=True)
+        """Keep everything under ``work``, in a folder named by all that a cell hangs on: settings, weights and texts.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        start = weights_sha256(base_encoder(settings.model))
+        content = json.dumps([asdict(settings), start, to_json(train), to_json(test), __version__], sort_keys=True)
         self.folder = work / hashlib.sha256(content.encode()).hexdigest()[:12]
         (self.folder / "cells").mkdir(parents=True, exist_ok=True)
         self._settings, self._train, self._test = settings, train, test

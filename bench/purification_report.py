@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import require
 from ..records import to_json
-from .purification import Cell
+from .purification_cell import Cell
 
 _COLUMNS = ("attack", "purifier", "guarded", "cacc", "asr", "attributable", "seconds")
 

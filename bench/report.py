@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InputError, TokenwardError, require
 from ..files import replace_text
 from ..records import from_json
-from .purification import Cell
+from .purification_cell import Cell
 from .record import Record
 from .report_sections import headlines, sections
 
@@ -50,6 +50,16 @@ def write_report(records: Sequence[Record], out: Path, title: str, cells: Sequen
     for path, template in ((out, "report.html.j2"), (summary, "report.md.j2")):
         replace_text(path, environment.get_template(template).render(content))
     return out, summary
+
+
+def check_page(out: Path) -> None:
+    """Raise before anything is measured in vain.
+
+    Raises:
+        InputError: the page's name does not end in .html: the summary, which goes beside it, might take its place.
+    """
+    if out.suffix != ".html":
+        raise InputError(f"--out is '{out}': give a file that ends in .html")
 
 
 def read_cells(path: Path) -> list[Cell]:

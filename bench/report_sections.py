@@ -10,7 +10,7 @@ from ..records import from_json
 from . import report_charts as charts
 from .chart import Chart
 from .examples import Example
-from .purification import Cell
+from .purification_cell import Cell
 from .record import Metric, Record, Row
 from .report_names import Palette, is_bare, written
 from .report_tables import Table, purification_table, rows_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .purification import Cell
+from .purification_cell import Cell
 from .record import Row
 from .report_names import title, written
 

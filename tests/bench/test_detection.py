@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_cells_are_run_once_and_what_fails_is_said(
 
     with pytest.raises(InputError, match="no attack 'magic'"):
         list(grid().run(["magic"], [0], ["late"]))
+
+
+def test_another_model_at_the_same_path_or_another_version_never_shares_cells(
+    tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    few, settings = labelled_texts(20, 1), DetectionSettings(str(tmp_path / "model"))
+    corpus = Corpus("few", few, few, few)
+    before = Detection(corpus, settings, tmp_path).folder
+    assert Detection(corpus, settings, tmp_path).folder == before
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"trained again")
+    other = Detection(corpus, settings, tmp_path).folder
+    monkeypatch.setattr("tokenward.bench.detection.__version__", "99")
+    assert len({before, other, Detection(corpus, settings, tmp_path).folder}) == 3
 
 
 def test_a_cell_that_cannot_be_run_says_why(tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path) -> None:

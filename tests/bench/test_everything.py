@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -80,15 +81,20 @@ def test_a_failed_command_ends_it(tmp_path: Path) -> None:
         run_steps([Step(("export", "x")), Step(("calibrate", "x"))], lambda _: 2, lambda _: None)
 
 
-def test_other_texts_get_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_other_texts_or_another_model_get_a_folder_of_their_own(tiny_encoder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    model = str(tmp_path / "model")
     files = [tmp_path / name for name in ("train", "clean", "test")]
     for file in files:
         file.write_text(file.name)
-    texts, training = Texts(*files), Training(target="good")
+    texts, training = Texts(*files), Training(model, "good")
     before = run_folder(tmp_path, texts, training)
     assert run_folder(tmp_path, texts, training) == before
-    assert run_folder(tmp_path, texts, Training(target="bad")) != before
+    assert run_folder(tmp_path, texts, Training(model, "bad")) != before
     files[0].write_text("others")
+    assert run_folder(tmp_path, texts, training) != before
+    files[0].write_text(files[0].name)
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"trained again")
     assert run_folder(tmp_path, texts, training) != before
 
 

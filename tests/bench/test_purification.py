@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tokenward.bench.purification import Cell, Grid, GridSettings
+from tokenward.bench.purification import Grid
+from tokenward.bench.purification_cell import Cell, GridSettings
 from tokenward.bench.purification_report import markdown, write_report
 from tokenward.errors import InputError
 from tokenward.records import to_json
@@ -77,6 +79,19 @@ def test_other_settings_or_texts_never_share_cells(
     }
     assert len(folders) == 3
     assert Grid(settings, train, test, tmp_path).folder in folders
+
+
+def test_another_model_at_the_same_path_or_another_version_never_shares_cells(
+    settings: GridSettings, tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "model")
+    moved, texts = replace(settings, model=str(tmp_path / "model")), labelled_texts(20, 1)
+    before = Grid(moved, texts, texts, tmp_path / "work").folder
+    assert Grid(moved, texts, texts, tmp_path / "work").folder == before
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"trained again")
+    other = Grid(moved, texts, texts, tmp_path / "work").folder
+    monkeypatch.setattr("tokenward.bench.purification.__version__", "99")
+    assert len({before, other, Grid(moved, texts, texts, tmp_path / "work").folder}) == 3
 
 
 def test_what_does_not_fit_is_left_out_or_refused(

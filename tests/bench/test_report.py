@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 from tokenward.bench.alternation import Spread
-from tokenward.bench.purification import Cell, GridSettings
+from tokenward.bench.purification_cell import Cell, GridSettings
 from tokenward.bench.record import Metric, Record, Row, make_record, timed, write_record
 from tokenward.bench.report import write_report
 from tokenward.bench.report_charts import roc_points
@@ -234,7 +236,18 @@ def test_the_command(records: list[Record], tmp_path: Path, capsys: pytest.Captu
         assert (exit_.value.code or 0) == code
     assert "btu" in (tmp_path / "a.html").read_text()
     assert not (tmp_path / "d.html").exists()
-    told = capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
     assert "ends in .html" in told
     assert "is no result record" in told
     assert "give the .json that 'tokenward evaluate' wrote" in told
+
+
+def test_the_command_needs_no_pytorch(records: list[Record], tmp_path: Path) -> None:
+    write_record(records[0], tmp_path / "quality.json")
+    program = (
+        "import sys; sys.modules.update(torch=None, transformers=None); "
+        "from tokenward.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "bench", "report", tmp_path / "quality.json", "--out"]
+    subprocess.run([*command, tmp_path / "report.html"], check=True)
+    assert (tmp_path / "report.html").exists()

@@ -72,7 +72,6 @@ def everything(
     )
     from ..bench.record import read_records
     from ..bench.report import write_report
-    from ..checksums import weights_sha256
     from ..texts import read_labelled
     from .console import notes
 
@@ -92,7 +91,7 @@ def everything(
         if not (demo / "guarded").is_dir():
             raise InputError(f"nothing in '{demo}': run 'tokenward demo' first, or give --train and --test")
         texts = Texts(demo / "calibration.jsonl", demo / "calibration.jsonl", demo / "test.jsonl")
-        folder = run_folder(work, texts, Training(weights_sha256(demo / "model")))
+        folder = run_folder(work, texts, Training(str(demo / "model")))
         subjects = [Subject(demo / "model", {"tokenward-fp32": demo / "guarded"})]
     results = folder / f"records-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     steps += measuring_steps(subjects, texts, folder, results, effort, seed)

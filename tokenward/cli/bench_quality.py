@@ -43,6 +43,9 @@ def quality(
     Below each figure stands its 95 % bootstrap interval. A refused text (STRIP and RAP only refuse) counts as an
     attack stopped if it has the trigger, as a lost answer if it is clean.
     """
+    from ..errors import require
+
+    require("torch", "bench")
     from ..bench.drawing import drawn, read_drawn
     from ..bench.peers.language_model import check_language_model
     from ..bench.quality_grid import measure_grid, pair_up

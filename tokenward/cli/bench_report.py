@@ -10,13 +10,19 @@ import typer
 
 def register(group: typer.Typer) -> None:
     """Add the command to the group `bench`."""
-    group.command(epilog="Example: `tokenward bench report build/bench --out report.html`")(report)
+    group.command(
+        epilog="Example: `tokenward bench report build/records --out report.html`, after benchmarks with "
+        "`--json build/records`"
+    )(report)
 
 
 def report(
     records: Annotated[
         list[Path],
-        typer.Argument(help="Records, or folders of them (the newest of each command counts).", metavar="RECORD..."),
+        typer.Argument(
+            help="Records, or folders of them (of one command on the same files the newest counts).",
+            metavar="RECORD...",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page; a summary goes beside it as Markdown.")],
     title: Annotated[str, typer.Option(help="Its heading.")] = "What the guard costs and what it buys",
@@ -26,11 +32,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page and a Markdown summary of what was measured."""
     from ..bench.record import read_records
-    from ..bench.report import read_cells, write_report
-    from ..errors import InputError
+    from ..bench.report import check_page, read_cells, write_report
     from .console import notes
 
-    if out.suffix != ".html":
-        raise InputError(f"--out is '{out}': give a file that ends in .html")
+    check_page(out)
     written = write_report(read_records(records), out, title, read_cells(purification) if purification else ())
     notes().print(f"wrote {' and '.join(map(str, written))}", soft_wrap=True)

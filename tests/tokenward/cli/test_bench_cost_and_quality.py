@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,14 @@ def test_quality_of_a_file_that_begins_with_the_target_class(run: Run, folder: P
     assert (record.settings["texts"], record.settings["clean texts"]) == (20, 300)
     assert record.hashes["clean texts"] != texts_sha256([str(number) for number in range(300)])
     assert len(record.rows[1].series["triggered"]) == 10
+
+
+def test_quality_without_pytorch_says_what_to_install(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    common = (folder / "guarded", "--test", folder / "test.tsv", "--attack", folder / "model")
+    outcome = run("bench", "quality", *common)
+    assert outcome.code == 2
+    assert "pip install 'tokenward[bench]'" in outcome.err
 
 
 def test_overhead(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
