@@ -36,6 +36,6 @@ def _cell(metric: Metric | None) -> str:
     if metric is None:
         return "–"
     bounds = (
-        "" if metric.low is None or metric.high is None else f"\n[dim]{100 * metric.low:.1f}–{100 * metric.high:.1f}[/]"
+        "" if metric.low is None or metric.high is None else f"\n[dim]{100 * metric.low:.0f}–{100 * metric.high:.0f}[/]"
     )
     return f"{100 * metric.value:.1f}{bounds}"

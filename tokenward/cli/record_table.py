@@ -27,9 +27,10 @@ def record_table(
         padding=(0, 1, 0, 0),
         header_style="dim",
     )
-    table.add_column("")
+    words = (word for row in rows for word in name(row).split())
+    table.add_column("", min_width=max(map(len, words), default=0))
     for column in columns:
-        table.add_column(column, justify="right", min_width=6, no_wrap=True)
+        table.add_column(column, justify="right", min_width=6)
     for row in rows:
         if row.not_run is None:
             table.add_row(name(row), *cells(row))
