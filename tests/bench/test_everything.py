@@ -98,14 +98,39 @@ def test_other_texts_or_another_model_get_a_folder_of_their_own(tiny_encoder: Pa
     assert run_folder(tmp_path, texts, training) != before
 
 
+def test_what_the_demonstration_built_is_measured_as_what_it_is(
+    tiny_paper_artifact: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_paper_artifact, tmp_path / "demo" / "guarded")
+    shutil.copytree(tiny_checkpoint, tmp_path / "demo" / "model")
+    for name in ("calibration", "test"):
+        (tmp_path / "demo" / f"{name}.jsonl").touch()
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(everything, "in_process_of_its_own", lambda step: ran.append(step.arguments) or 1)
+    with pytest.raises(SystemExit):
+        main(
+            [
+                *("bench", "all", "--demo", str(tmp_path / "demo"), "--work", str(tmp_path / "work")),
+                *("--graph", "paper-fp32", "--graph", "tokenward-fp32", "--out", str(tmp_path / "report.html")),
+            ]
+        )
+    (step,) = ran
+    assert step[0] == "export"  # of the other preset: that of the demonstration is there
+    assert step[step.index("--preset") + 1] == "tokenward"
+
+
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = Texts(tmp_path, tmp_path, tmp_path)
     subject = everything.Subject(tmp_path / "model", {})
+    unheeded = ("clean", "target", "model", "epochs", "learning-rate", "max-length")
     with pytest.raises(InputError, match="--graph is 'paper': give preset and precision, such as tokenward-fp32"):
         measuring_steps([subject], texts, tmp_path, tmp_path, everything.Effort(("paper",)), 0)
     for arguments, told in (
         (["--train", "a.tsv"], "give both --train and --test"),
         (["--demo", str(tmp_path)], "run 'tokenward demo' first"),
+        (["--out", str(tmp_path / "report.md")], "give a file that ends in .html"),
+        *(([f"--{option}", "7"], f"--{option} has a meaning only with --train and --test") for option in unheeded),
+        (["--train", "a.tsv", "--test", "b.tsv", "--demo", "c"], "--demo has a meaning only without --train"),
     ):
         with pytest.raises(SystemExit) as exit_:
             main(["bench", "all", *arguments])

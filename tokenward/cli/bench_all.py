@@ -10,6 +10,7 @@ import typer
 from .training_options import MaxLengthOption, ModelOption, SeedOption
 
 _GRAPHS = ["tokenward-fp32", "tokenward-int8", "late-fp32", "paper-fp32"]
+_OF_TRAINING = ("clean", "target", "model", "epochs", "learning_rate", "max_length")
 
 
 def register(group: typer.Typer) -> None:
@@ -20,6 +21,7 @@ def register(group: typer.Typer) -> None:
 
 
 def everything(
+    context: typer.Context,
     train: Annotated[
         Path | None, typer.Option(help="Labelled texts: a BadNets and an AddSent model are trained on them.")
     ] = None,
@@ -53,6 +55,7 @@ def everything(
     """Run every benchmark one after the other and write the report; each step is a command that can be typed alone."""
     from datetime import datetime, timezone
 
+    from ..artifact import load_artifact
     from ..errors import InputError, require
 
     for package in ("torch", "jinja2"):
@@ -71,12 +74,14 @@ def everything(
         run_steps,
     )
     from ..bench.record import read_records
-    from ..bench.report import write_report
+    from ..bench.report import check_page, write_report
     from ..texts import read_labelled
     from .console import notes
 
     if (train is None) != (test is None):
         raise InputError("give both --train and --test, or neither for what the demonstration built")
+    _refuse_unused(context, ("demo",) if train else _OF_TRAINING, "without" if train else "with")
+    check_page(out)
     effort = Effort(tuple(dict.fromkeys(graph)), rounds, seconds, budget, limit, peers, lm)
     steps = []
     if train is not None and test is not None:
@@ -92,9 +97,20 @@ def everything(
             raise InputError(f"nothing in '{demo}': run 'tokenward demo' first, or give --train and --test")
         texts = Texts(demo / "calibration.jsonl", demo / "calibration.jsonl", demo / "test.jsonl")
         folder = run_folder(work, texts, Training(str(demo / "model")))
-        subjects = [Subject(demo / "model", {"tokenward-fp32": demo / "guarded"})]
+        guarded = load_artifact(demo / "guarded").guard.graph
+        subjects = [Subject(demo / "model", {f"{guarded.preset}-{guarded.precision}": demo / "guarded"})]
     results = folder / f"records-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     steps += measuring_steps(subjects, texts, folder, results, effort, seed)
     run_steps(steps, in_process_of_its_own, lambda what: notes().print(f"[bold]{what}[/]", soft_wrap=True))
     written = write_report(read_records([results]), out, "What the guard costs and what it buys")
     notes().print(f"wrote {' and '.join(map(str, written))}", soft_wrap=True)
+
+
+def _refuse_unused(context: typer.Context, names: tuple[str, ...], how: str) -> None:
+    """Raise InputError where an option was given that this run would not heed."""
+    from ..errors import InputError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"--{name.replace('_', '-')} has a meaning only {how} --train and --test")
