@@ -123,11 +123,19 @@ def _probability(module: Any, tokenizer: Tokenizer, texts: Sequence[str], label:
     torch: Any = require("torch", "export")
     batch = pad(tokenizer.encode(texts), tokenizer.pad_id)
     ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    embeddings = module.get_input_embeddings()(ids)
-    for token, row in rows.items():
-        embeddings = torch.where((ids == token)[..., None], row, embeddings)
-    with torch.set_grad_enabled(bool(rows)):
-        return module(inputs_embeds=embeddings, attention_mask=mask).logits.softmax(dim=-1)[:, label]
+
+    def substituted(_module: Any, _arguments: Any, embeddings: Any) -> Any:
+        for token, row in rows.items():
+            embeddings = torch.where((ids == token)[..., None], row, embeddings)
+        return embeddings
+
+    # The model still gets the ids: some, such as GPT-2, find a text's last token by them.
+    hook = module.get_input_embeddings().register_forward_hook(substituted)
+    try:
+        with torch.set_grad_enabled(bool(rows)):
+            return module(input_ids=ids, attention_mask=mask).logits.softmax(dim=-1)[:, label]
+    finally:
+        hook.remove()
 
 
 def with_rows(graph: Path, rows: Mapping[int, NDArray[np.float32]], path: Path) -> None:

@@ -129,10 +129,17 @@ class PlainXGraad:
 
     def _score_batch(self, texts: Sequence[str]) -> list[PlainScore]:
         encoded = self._encode(texts)
-        embeddings = self._embed(encoded["input_ids"]).requires_grad_(True)
-        output = self._model(inputs_embeds=embeddings, attention_mask=encoded["attention_mask"], output_attentions=True)
+        embedded: list[Tensor] = []
+        # The model gets the ids, not their embeddings: some, such as GPT-2, find a text's last token by them.
+        hook = self._embed.register_forward_hook(lambda *call: embedded.append(call[-1].requires_grad_(True)))
+        try:
+            output = self._model(
+                input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], output_attentions=True
+            )
+        finally:
+            hook.remove()
         predicted = output.logits.max(dim=-1).values  # texts do not interact, so one sum gives each its own gradient
-        (gradient,) = self._torch.autograd.grad(predicted.sum(), embeddings)
+        (gradient,) = self._torch.autograd.grad(predicted.sum(), embedded[0])
         self.tally.forwards += len(texts)
         self.tally.backwards += len(texts)
         attention = self._torch.stack(output.attentions).detach().mean(dim=(0, 2))

@@ -10,7 +10,7 @@ import pytest
 
 from tokenward.bench.bare_onnx import BareOnnx, export_bare
 from tokenward.bench.peers.rap import Rap
-from tokenward.bench.peers.rap_word import RapSettings, learn_words, rare_words, with_rows
+from tokenward.bench.peers.rap_word import RapSettings, _probability, learn_words, rare_words, with_rows
 from tokenward.errors import InputError
 from tokenward.runtime.tokenization import Tokenizer
 
@@ -93,6 +93,20 @@ def test_learnt_words_take_probability_and_keep_their_norm(
     for word, same in zip(learnt, again, strict=True):
         np.testing.assert_array_equal(word.embedding, same.embedding)
         assert np.linalg.norm(word.embedding) == pytest.approx(table[word.token].norm().item(), rel=1e-5)
+
+
+def test_where_the_last_token_decides_the_batch_does_not_matter(
+    tiny_gpt2: Path, tokenizer: Tokenizer, clean_texts: list[str]
+) -> None:
+    module = transformers.AutoModelForSequenceClassification.from_pretrained(tiny_gpt2).eval()
+    token = tokenizer.fast.token_to_id("film")
+    texts = [f"film {text}" for text in clean_texts[:10]]
+    for rows in ({}, {token: torch.linspace(-1, 1, 32)}):
+        together = _probability(module, tokenizer, texts, 1, rows).detach()
+        alone = [_probability(module, tokenizer, [text], 1, rows).item() for text in texts]
+        np.testing.assert_allclose(together, alone, rtol=1e-4)
+    module.get_input_embeddings().weight.data[token] = torch.linspace(-1, 1, 32)
+    np.testing.assert_allclose(together, _probability(module, tokenizer, texts, 1, {}), rtol=1e-4)
 
 
 class Fixed:

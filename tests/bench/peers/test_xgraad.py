@@ -58,6 +58,14 @@ def test_scores_are_the_reference_definitions_whatever_the_batch(
         assert score.suspect == suspect[0]
 
 
+def test_where_the_last_token_decides_the_batch_does_not_matter(tiny_gpt2: Path, clean_texts: list[str]) -> None:
+    together, alone = PlainXGraad(tiny_gpt2), PlainXGraad(tiny_gpt2, token_budget=1)
+    for score, expected in zip(together.score(clean_texts[:20]), alone.score(clean_texts[:20]), strict=True):
+        np.testing.assert_allclose(score.logits, expected.logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(score.saliency, expected.saliency, rtol=1e-4, atol=1e-5)
+    assert [int(s.logits.argmax()) for s in together.score(clean_texts[:20])] == together._labels(clean_texts[:20])
+
+
 def test_texts_above_the_threshold_are_answered_from_their_repair(method: PlainXGraad, clean_texts: list[str]) -> None:
     clean, test = clean_texts[:60], [f"cf {text}" for text in clean_texts[60:100]]
     method.fit(clean)
