@@ -47,6 +47,13 @@ def test_a_preset_with_a_cache_is_timed_warm_and_cold(
     assert {row.name for row in report.rows} == {speed.GUARDED, speed.COLD, speed.BARE, speed.PLAIN}
 
 
+def test_the_published_method_reads_what_the_others_read(
+    tiny_paper_artifact: Path, tiny_checkpoint: Path, texts: list[str]
+) -> None:
+    long = [f"{text} {'film ' * 100}" for text in texts[:10]]  # the model has 64 places
+    assert measure_speed(tiny_paper_artifact, tiny_checkpoint, long, rounds=1).agreement == 1.0
+
+
 def test_no_texts(tiny_paper_artifact: Path, tiny_checkpoint: Path) -> None:
     with pytest.raises(InputError, match="no texts to measure with"):
         measure_speed(tiny_paper_artifact, tiny_checkpoint, [])

@@ -26,14 +26,17 @@ def speed(
     rounds: Annotated[int, typer.Option(help="Timed runs of each system.", min=1)] = 5,
     json: JsonOption = None,
 ) -> None:
-    """Race the guard against the undefended model and the published method in plain PyTorch, text in, answer out."""
+    """Race the guard against the undefended model and the published method in plain PyTorch, text in, answer out.
+
+    The undefended model runs in ONNX Runtime's default settings; `bench overhead` has it at its best settings, too.
+    """
     from ..errors import require
     from .console import notes, progress_bar, results
 
     require("torch", "export")
     from ..bench.drawing import read_drawn
     from ..bench.record_rows import speed_rows
-    from ..bench.speed import measure_speed
+    from ..bench.speed import BARE_SETTINGS, measure_speed
     from .speed_table import speed_table
 
     file = reserved(json, "speed")
@@ -45,4 +48,5 @@ def speed(
             artifact, model, chosen, rounds, lambda name: bar.update(task, advance=1, description=name)
         )
     results().print(speed_table(report))
-    write_run(file, "speed", speed_rows(report), artifact, chosen, preset=report.preset, rounds=rounds)
+    settings = {"preset": report.preset, "rounds": rounds, "undefended": BARE_SETTINGS}
+    write_run(file, "speed", speed_rows(report), artifact, chosen, **settings)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 
 from ..bench.alternation import Spread
-from ..bench.speed import SpeedReport
+from ..bench.speed import BARE_SETTINGS, SpeedReport
 
 
 def speed_table(report: SpeedReport) -> Table:
     """Texts per second and ratios, each the median with its quartiles."""
     caption = (
         f"text in, answer out: {report.texts} texts, preset {report.preset}, {report.rounds} alternating rounds on "
-        f"{report.threads} threads; median (quartiles)"
+        f"{report.threads} threads; median (quartiles); undefended: {BARE_SETTINGS}"
     )
     if report.agreement is not None:
         caption += f"; guard and published method answer alike on {report.agreement:.1%}"
