@@ -151,9 +151,10 @@ def _row(cell: _Cell, bare: _Cell, memory: dict[str, tuple[int, float]]) -> Row:
         return Row(labels, settings=settings, not_run=cell.not_run)
     rounds = cell.rounds[1:]
     calls = [1e3 * seconds for run in rounds for seconds in run]
+    against = {} if bare.not_run else {"times_bare": timed(times(rounds, bare.rounds[1:]), "×", "higher")}
     metrics = {
         "texts_per_second": timed(spread([cell.texts / sum(run) for run in rounds]), "texts/s", "higher"),
-        "times_bare": timed(times(rounds, bare.rounds[1:]), "×", "higher"),
+        **against,
         "p50": timed(spread([1e3 * quantile(run, 50) for run in rounds]), "ms", "lower"),
         "forwards": Metric(cell.work.forwards / cell.texts, unit="per text"),
         "backwards": Metric(cell.work.backwards / cell.texts, unit="per text"),

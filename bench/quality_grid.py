@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..runtime.guard import load, tokenizer_of
 from ..texts import LabelledTexts
 from .bare_onnx import export_bare
-from .defence_names import BARE, defence_names
+from .defence_names import BARE, defence_names, told_apart
 from .guarded import Guarded
 from .peers.peer import Peer
 from .peers.registry import PEERS, NotRunError, PeerName, PeerSetup, make_peer
@@ -49,7 +49,7 @@ def pair_up(artifacts: Sequence[Path], attacks: Sequence[Path]) -> list[Attacked
     """Load artifacts and attacks and find which belong together: by checksum where there are several attacks.
 
     Raises:
-        InputError: an artifact belongs to none of several attacks.
+        InputError: an artifact belongs to none of several attacks, or one of either is given twice.
         ArtifactError: an artifact or a manifest is damaged.
     """
     loaded = [load_artifact(path) for path in artifacts]
@@ -59,16 +59,19 @@ def pair_up(artifacts: Sequence[Path], attacks: Sequence[Path]) -> list[Attacked
     for artifact in loaded if len(attacks) > 1 else ():
         if artifact.guard.checkpoint_sha256 not in sums:
             raise InputError(f"'{artifact.path}' was exported from none of the attacked checkpoints: measure it alone")
-    names = [manifest.attack for manifest in manifests]
-    return [
+    names = told_apart([manifest.attack for manifest in manifests], attacks)
+    found = [
         Attacked(
-            manifest.attack if names.count(manifest.attack) == 1 else f"{manifest.attack} ({path.name})",
+            name,
             manifest,
             folder,
             tuple(a for a in loaded if len(attacks) == 1 or a.guard.checkpoint_sha256 == weights),
         )
-        for path, manifest, folder, weights in zip(attacks, manifests, folders, sums, strict=True)
+        for name, manifest, folder, weights in zip(names, manifests, folders, sums, strict=True)
     ]
+    for attack in found:
+        defence_names(attack.artifacts)  # what cannot be told apart is refused before anything is measured
+    return found
 
 
 def measure_grid(

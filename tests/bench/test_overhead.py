@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tokenward.bench.bare_onnx import export_bare
 from tokenward.bench.overhead import measure_overhead, quantile, steps, times
 from tokenward.bench.overhead_systems import Setup
 from tokenward.bench.record import make_record, read_record, write_record
+from tokenward.cli.overhead_table import overhead_tables
 from tokenward.errors import InputError
 
 pytest.importorskip("torch")
@@ -73,6 +75,26 @@ def test_a_call_that_takes_too_long_is_not_run_and_says_so(setup: Setup, monkeyp
         assert row.not_run is not None
         assert "more than the 0 s that it may take" in row.not_run or "a text alone takes" in row.not_run
         assert not row.metrics
+
+
+def test_without_the_bare_model_there_are_figures_but_no_ratios(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_cell = overhead._cell
+
+    def slow_bare(name: str, *rest: Any) -> Any:
+        cell = make_cell(name, *rest)
+        cell.not_run = "one call takes 11 s" if name == "best" else None
+        return cell
+
+    monkeypatch.setattr(overhead, "_cell", slow_bare)
+    monkeypatch.setattr(overhead, "peak_memory", lambda *_: 1.0)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    rows = measure_overhead(Setup(**{**vars(setup), "peers": ()}), rounds=1, seconds=0.01)
+    ran = [row for row in rows if row.not_run is None]
+    assert 0 < len(ran) < len(rows)
+    for row in ran:
+        assert row.metrics["texts_per_second"].value > 0
+        assert "times_bare" not in row.metrics
+    overhead_tables(rows)
 
 
 def test_ratios_are_taken_over_the_calls_that_both_made() -> None:

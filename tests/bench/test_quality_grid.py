@@ -83,6 +83,18 @@ def test_artifacts_find_their_attack(tiny_artifact: Path, attacked: Path, tiny_e
         pair_up([tiny_artifact], [other, manifest])
 
 
+def test_attacks_of_one_name_are_told_apart_or_refused_before_anything_is_measured(
+    tiny_artifact: Path, attacked: Path, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        shutil.copytree(attacked, tmp_path / folder / "model")
+    found = pair_up([tiny_artifact], [tmp_path / "a" / "model", tmp_path / "b" / "model"])
+    assert [attack.name for attack in found] == ["badnets (a/model)", "badnets (b/model)"]
+    for artifacts, attacks in (([tiny_artifact], [attacked, attacked]), ([tiny_artifact] * 2, [attacked])):
+        with pytest.raises(InputError, match="is given twice: give it once"):
+            pair_up(artifacts, attacks)
+
+
 def test_peers_need_clean_texts_and_a_checkpoint(
     tiny_artifact: Path, attacked: Path, test_texts: LabelledTexts, clean_texts: list[str]
 ) -> None:

@@ -35,6 +35,7 @@ def sensitivity(
 ) -> None:
     """Change one constant at a time: what the trigger still wins, clean texts changed, and the cost of a cold cache."""
     from ..attacks.manifest import load_manifest
+    from ..bench.defence_names import path_ends
     from ..bench.drawing import drawn, read_drawn
     from ..bench.record import make_record, write_record
     from ..bench.sensitivity import Subject, measure_sensitivity, sensitivity_rows, variations
@@ -49,7 +50,7 @@ def sensitivity(
     file = reserved(json, "sensitivity")
     known = read_drawn(clean, calibration_texts)
     texts = drawn(read_labelled(test), limit)
-    guards = {path.name: load(path) for path in artifacts}
+    guards = dict(zip(path_ends(artifacts), map(load, artifacts), strict=True))
     manifests = map(load_manifest, attack)
     subjects = {
         name: Subject(guard, known, texts, manifest)

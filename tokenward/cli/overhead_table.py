@@ -11,7 +11,7 @@ from .record_table import record_table
 
 _COLUMNS: dict[str, Callable[[Mapping[str, Metric]], str]] = {
     "texts/s": lambda m: _spread(m["texts_per_second"]),
-    "× bare": lambda m: _spread(m["times_bare"]),
+    "× bare": lambda m: _spread(m["times_bare"]) if "times_bare" in m else "–",
     "p50 ms": lambda m: f"{m['p50'].value:.1f}",
     "p95 ms": lambda m: f"{m['p95'].value:.1f}" if "p95" in m else "–",
     "passes": lambda m: " + ".join(_passes(m)),

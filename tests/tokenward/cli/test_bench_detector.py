@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,26 @@ def test_sensitivity_prints_and_records(run: Run, tiny_artifact: Path, texts: Pa
     assert len(json.loads((tmp_path / "sensitivity.json").read_text())["rows"]) > 30
     assert run("bench", "sensitivity", tiny_artifact, tiny_artifact, "--attack", tmp_path, "--clean", texts, "--test",
                texts).code == 2  # fmt: skip
+
+
+def test_sensitivity_of_two_artifacts_in_folders_of_one_name(
+    run: Run, tiny_artifact: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    monkeypatch.setattr(
+        "tokenward.bench.sensitivity.measure_sensitivity", lambda subjects, _: measured.extend(subjects) or {}
+    )
+    manifest = AttackManifest("badnets", Trigger(("cf",)), 1, "good", 0.1, 0)
+    (tmp_path / "attack.json").write_text(manifest.to_json())
+    for folder in ("a", "b"):
+        shutil.copytree(tiny_artifact, tmp_path / folder / "guarded")
+    attacks = ["--attack", tmp_path / "attack.json"] * 2
+    outcome = run(
+        *("bench", "sensitivity", tmp_path / "a" / "guarded", tmp_path / "b" / "guarded", *attacks),
+        *("--clean", texts, "--test", texts, "--limit", 10),
+    )
+    assert outcome.code == 0, outcome.err
+    assert measured == ["a/guarded", "b/guarded"]
 
 
 def test_detection_names_what_it_does_not_know(run: Run, texts: Path, tmp_path: Path) -> None:
