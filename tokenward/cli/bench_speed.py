@@ -48,5 +48,5 @@ def speed(
             artifact, model, chosen, rounds, lambda name: bar.update(task, advance=1, description=name)
         )
     results().print(speed_table(report))
-    settings = {"preset": report.preset, "rounds": rounds, "undefended": BARE_SETTINGS}
+    settings: dict[str, str | int] = {"preset": report.preset, "rounds": rounds, "undefended": BARE_SETTINGS}
     write_run(file, "speed", speed_rows(report), artifact, chosen, **settings)
