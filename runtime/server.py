@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
 
 from ..errors import InputError
 from .guard import Guard
@@ -37,6 +37,7 @@ from .server_health import health_router
 from .server_page import page_router
 from .server_protocol import Connection
 from .server_v1 import v1_router
+from .server_workers import Workers
 from .service import Service
 from .settings import ServeSettings, load_settings
 from .v2_routes import VERSION, v2_router
@@ -118,7 +119,7 @@ def serve(settings: ServeSettings) -> None:
 
     Raises:
         ArtifactError, EngineError, InputError: the artifact or a setting cannot be used.
-        SystemExit: with 0 after a shutdown in good order.
+        SystemExit: with 0 after a shutdown in good order, with 3 where the server could not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal anew when it has drained
     settings.check_files()
@@ -138,7 +139,10 @@ def serve(settings: ServeSettings) -> None:
         config = uvicorn.Config("tokenward.runtime.server:worker_app", **workers)
         listening = config.bind_socket()
         listening.listen(config.backlog)  # at once: until the workers are there, another process could take the address
-        _Workers(config, sockets=[listening]).run()
+        supervisor = Workers(config, sockets=[listening])
+        supervisor.run()
+    if supervisor.failed:
+        sys.exit(STARTUP_FAILURE)
 
 
 def _check_address(settings: ServeSettings) -> None:
@@ -157,16 +161,6 @@ def _check_address(settings: ServeSettings) -> None:
         ) from error
 
 
-class _Workers(Multiprocess):
-    """Worker processes; while they drain, the parent does not keep the socket open on which nobody answers any more."""
-
-    def terminate_all(self) -> None:
-        """Tell the workers to stop."""
-        super().terminate_all()
-        for listening in self.sockets:
-            listening.close()
-
-
 def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:
     """What uvicorn is told."""
     return {
@@ -180,6 +174,7 @@ def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:
         "proxy_headers": False,  # nothing here depends on who the client is
         "timeout_keep_alive": 65,  # longer than load balancers keep idle connections: they close first
         "timeout_graceful_shutdown": math.ceil(settings.grace_seconds),
+        "timeout_worker_healthcheck": 120,  # who imports on a busy machine, or is long in native code, is not dead
     }
 
 
