@@ -109,6 +109,11 @@ class ServeSettings(BaseSettings):
     def _empty_is_not_given(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("host", mode="before")
+    @classmethod
+    def _no_host_is_the_default(cls, host: Any) -> Any:
+        return cls.model_fields["host"].default if host == "" else host  # empty would be every address of the machine
+
     @field_validator("token")
     @classmethod
     def _a_header_can_carry_it(cls, token: SecretStr | None) -> SecretStr | None:

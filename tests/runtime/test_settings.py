@@ -148,11 +148,12 @@ def test_mistakes_in_the_file_are_named(tmp_path, content, told):
 
 def test_empty_is_not_given(monkeypatch):
     names = ("config", "cache_file", "checkpoint", "audit_log", "token")
-    flags = [f"--{name.replace('_', '-')}=" for name in names]
-    for name in names:
+    flags = [f"--{name.replace('_', '-')}=" for name in (*names, "host")]
+    for name in (*names, "host"):
         monkeypatch.setenv(f"TOKENWARD_{name.upper()}", "")
     for settings in (load_settings(["artifact", *flags]), load_settings(["artifact"])):
         assert [getattr(settings, name) for name in names] == [None] * 5
+        assert settings.host == "127.0.0.1"
         assert settings.audit() is None
 
 
