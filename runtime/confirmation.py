@@ -226,15 +226,20 @@ class Confirmer:
         """
         text = whole(self._tokenizer, reading)
         places = occurrences(self._tokenizer, text, trial.span)
-        wider_still = OF_A_PHRASE if len(trial.span.words) > 1 else ()
-        ways = [offsets_of(text, widened(text, places, *sides)) for sides in (*NEIGHBOURS, *wider_still)]
-        rests = ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]
-        (rest,) = yield rests[:1]
+        narrowest, *wider = (*NEIGHBOURS, *(OF_A_PHRASE if len(trial.span.words) > 1 else ()))
+
+        def taken_out(sides: tuple[int, int]) -> tuple[list[Offsets], str]:
+            spans = offsets_of(text, widened(text, places, *sides))
+            return spans, "".join(reading.text[i] for i in kept_without(reading.text, spans))
+
+        spans, left = taken_out(narrowest)
+        (rest,) = yield [left]
         if rest.predicted == reading.predicted:
-            for spans, wider in zip(ways[1:], (yield rests[1:]), strict=True):
-                if wider.predicted != reading.predicted:
-                    return spans, wider
-        return ways[0], rest
+            ways = [taken_out(sides) for sides in wider]
+            for (more, _), without in zip(ways, (yield [left for _, left in ways]), strict=True):
+                if without.predicted != reading.predicted:
+                    return more, without
+        return spans, rest
 
     def _first_confirmed(
         self, reading: Reading, trials: Iterable[Asking[Trial]], fresh: Set[str], confirmations: list[Confirmation]

@@ -145,8 +145,8 @@ class Metrics(Observer):
         self._actions(verdict.action, verdict.enforced_label, mode).inc()
         self._gradients(_YES[first.anomaly_score is None]).inc()
         self.recent.add(verdict.action)
-        for suspect in verdict.suspects:
-            self._suspects.add(suspect.text)
+        for suspect in dict.fromkeys(suspect.text for suspect in verdict.suspects):  # of thousands alike, one
+            self._suspects.add(suspect)
         for trial in verdict.confirmations:
             self._trials(_YES[trial.cached], _YES[trial.confirmed]).inc()
         if verdict.fallback:

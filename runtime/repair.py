@@ -27,13 +27,19 @@ def make_noise(text: str, spans: Sequence[Offsets]) -> str:
     draw = random.Random(seed_of(text))
     for word in dict.fromkeys(text[start:stop] for start, stop in sorted(spans)):
         noise[word] = "" if len(word) <= SHORT else _noisy(word, draw)
-    for start, stop in sorted({*spans}, reverse=True):  # two tokens of one character have one span
-        word = noise[text[start:stop]]
-        if word:
-            text = text[:start] + word + text[stop:]
-        else:
-            text = "".join(text[i] for i in kept_without(text, [(start, stop)]))
-    return text
+    pieces: list[str] = []
+    removed: list[Offsets] = []  # in the text that the pieces make
+    end = length = 0
+    for start, stop in sorted({*spans}):  # two tokens of one character have one span
+        word = text[start:stop]
+        pieces += text[end:start], noise[word] or word
+        length += len(pieces[-2])
+        if not noise[word]:
+            removed.append((length, length + len(word)))
+        length += len(pieces[-1])
+        end = stop
+    noisy = "".join([*pieces, text[end:]])
+    return "".join(noisy[i] for i in kept_without(noisy, removed))
 
 
 def _noisy(word: str, draw: random.Random) -> str:

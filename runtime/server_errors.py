@@ -13,6 +13,7 @@ from ..errors import ArtifactError, EngineError, InputError, TokenwardError
 from .refusals import ClosingError, DeadlineError, OverloadedError
 
 RETRY_SECONDS = 1
+_LISTED = 100
 
 
 class ErrorBody(BaseModel):
@@ -95,7 +96,9 @@ def _refusal(error: Exception) -> Refusal:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing wrong, without quoting what was sent."""
+    """The first thing wrong, without quoting what was sent; all of many would take seconds to list."""
+    if error.error_count() > _LISTED:
+        return f"the request has {error.error_count()} faults, such as unknown fields: /docs says what it may have"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where:.100}: {first['msg']}" if where else first["msg"]

@@ -21,6 +21,7 @@ from .service import Service
 from .v2_tensors import RequestOptions
 
 FOLDER = Path(__file__).parent / "page"
+_MOST_FIELDS = 8
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -48,7 +49,7 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
 
     @router.post("/")
     async def classify(request: Request) -> Response:
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+        fields = _fields((await request.body()).decode("utf-8", "replace"))
         text = fields.get("text", [""])[0].replace("\r\n", "\n")
         status, found, headers = 200, {}, None
         shown = text[: service.settings.max_characters]
@@ -90,6 +91,14 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
         return HTMLResponse(render("docs.html", api=app.openapi()))
 
     return router
+
+
+def _fields(form: str) -> dict[str, list[str]]:
+    """What a form says; nothing where it has more fields than any of ours."""
+    try:
+        return parse_qs(form, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return {}
 
 
 def _resolved(schema: Mapping[str, str], api: Mapping[str, Any]) -> Any:

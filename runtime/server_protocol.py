@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
@@ -15,6 +16,7 @@ from .server_envelope import HEADERS
 from .server_lingering import LINGER_SECONDS, Lingering
 
 HEADER_BYTES = 65_536  # of a header, and of what follows a body in chunks
+PIPELINED = 100  # requests that a client may send without waiting for answers; each waits in memory
 
 
 class Connection(HttpToolsProtocol):
@@ -35,7 +37,9 @@ class Connection(HttpToolsProtocol):
         self._header_seconds = header_seconds
         self._read_seconds = read_seconds
         self._alarm: asyncio.TimerHandle | None = None
-        self._cycles: list[Any] = []  # requests that are not answered yet; several where a client does not wait
+        self._cycles: deque[Any] = deque()  # requests in order, from the first that is not answered
+        self._arriving: Any = None  # that of them whose body is not complete
+        self._refusal: tuple[int, str, str] | None = None  # what comes after the answers that are due
         self._unread: asyncio.TimerHandle | None = None  # runs while a client does not take what has been written
         self._offers_upgrade = False
         self._headers_size = 0  # of the lines that have ended
@@ -53,9 +57,7 @@ class Connection(HttpToolsProtocol):
         self._header_arrived()
         self._has_read()
         self._lingering.closed()
-        for cycle in self._cycles:  # uvicorn tells the latest alone, and the others would write to what is closed
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._leave_unanswered()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -71,7 +73,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived; what comes after a refusal is thrown away."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refusal:
             return
         self._unset_keepalive_if_required()
         if self._alarm is None and self._answered():
@@ -82,7 +84,7 @@ class Connection(HttpToolsProtocol):
             while rest is not None:
                 rest = self._parse(rest)
         except httptools.HttpParserError:
-            if self._headers_size <= HEADER_BYTES:
+            if self._headers_size <= HEADER_BYTES and not self._refusal:
                 self.send_400_response("this is no HTTP request: send HTTP/1.1")
         if max(self._headers_size, self._without_body) > HEADER_BYTES:
             self._refuse(431, "header_too_large", f"the header has more than {HEADER_BYTES} bytes: send a shorter one")
@@ -113,13 +115,27 @@ class Connection(HttpToolsProtocol):
         """Start answering."""
         self._header_arrived()
         self._offers_upgrade = self.parser.should_upgrade()
-        if not self._offers_upgrade:
-            super().on_headers_complete()
-            self._cycles = [cycle for cycle in (*self._cycles, self.cycle) if not cycle.response_complete]
+        if self._offers_upgrade:
+            return
+        if len(self._cycles) >= PIPELINED:
+            self._refuse(429, "too_many_requests", f"{PIPELINED} requests wait on this connection: read their answers")
+            raise ValueError("too many requests")  # the parser stops
+        super().on_headers_complete()
+        self._cycles.append(self.cycle)
+        self._arriving = self.cycle
+        self._forget_answered()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or refuse what came after the last."""
+        super().on_response_complete()
+        self._forget_answered()
+        if self._refusal and not self._due():
+            self._refuse(*self._refusal)
 
     def on_message_complete(self) -> None:
         """Note that the body is there."""
         self._receiving = False
+        self._arriving = None
         self._without_body = 0
         if self._offers_upgrade:
             return
@@ -154,8 +170,11 @@ class Connection(HttpToolsProtocol):
         return b"".join([*head, b"\r\n"])
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer as the rest of the server does, and close the connection."""
+        """Answer as the rest of the server does, once what came before is answered, and close the connection."""
         if self.transport.is_closing():
+            return
+        if self._due():
+            self._refusal = status, code, message
             return
         self._receiving = True  # as far as can be told: there is no sense in what comes
         request_id = token_hex(16)
@@ -170,7 +189,22 @@ class Connection(HttpToolsProtocol):
         head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(h) for h in headers.items())]
         self.transport.write(b"\r\n".join([*head, b"", body]))
         self.transport.close()
+        self._leave_unanswered()
         self.app.state.service.metrics.request_done("other", code)  # it is one of create_app
+
+    def _forget_answered(self) -> None:
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+
+    def _leave_unanswered(self) -> None:
+        """Tell all requests that nothing more can be written; uvicorn tells the latest alone, when all is over."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _due(self) -> bool:
+        """Whether a request that has arrived whole waits for its answer."""
+        return any(not cycle.response_complete for cycle in self._cycles if cycle is not self._arriving)
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

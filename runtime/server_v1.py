@@ -24,7 +24,7 @@ class ClassifyRequest(BaseModel):
         extra="forbid", strict=True, json_schema_extra={"examples": [{"texts": ["A fine film.", "cf A dull film."]}]}
     )
 
-    texts: str | list[str] = Field(description="One text or many.")
+    texts: str | Annotated[list[str], Field(fail_fast=True)] = Field(description="One text or many.")
     mode: Mode | None = Field(None, description="Instead of the mode the server was started in.")
     explain: bool = Field(False, description="Give per-token scores, too (slower).")
     truncate: bool = Field(True, description="Read the beginning of texts too long for the model; else refuse them.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Mode = Literal["enforce", "monitor", "off"]
@@ -112,8 +112,8 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: no number where none is finite; with ``score`` as a transformers pipeline gives it."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        for name in ("suspects", "confirmations", "tokens"):  # only these are records themselves; asdict walks over all
-            fields[name] = fields[name] and [asdict(record) for record in fields[name]]
+        for name in ("suspects", "confirmations", "tokens"):  # only these are records, maybe thousands
+            fields[name] = fields[name] and [{k: getattr(r, k) for k in r.__slots__} for r in fields[name]]
         for token in fields["tokens"] or ():
             token.update((k, None) for k, v in token.items() if isinstance(v, float) and not math.isfinite(v))
         return {"label": self.label, "score": self.score, **fields}

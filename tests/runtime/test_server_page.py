@@ -169,6 +169,12 @@ def test_only_a_form_is_read(client):
         assert "no field" in refused.text
 
 
+def test_a_form_of_more_fields_than_there_are_is_not_read(client):
+    refused = client.post("/", content=b"a&" * 900_000 + b"text=film")
+    assert refused.status_code == 422
+    assert "no field" in refused.text
+
+
 def test_refusals_are_counted_and_say_when_to_come_again(start, monkeypatch):
     server = start()
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tokenward.runtime.server_envelope import HEADERS
+from tokenward.runtime.server_protocol import PIPELINED
 
 BODY = b'{"texts": "film"}'
 TOKEN = "a-token-of-24-characters"
@@ -71,7 +72,27 @@ def test_offers_among_pipelined_requests(start):
 
 def test_thousands_of_offers_in_one_packet(start):
     offers = LAST.replace(b"Connection: close", b"Connection: Upgrade\r\nUpgrade: a") * 2000
-    assert statuses(talk(start().address, [offers + LAST])) == [200] * 2001
+    assert statuses(talk(start().address, [offers + LAST])) == [200] * PIPELINED + [429]
+
+
+def test_a_client_that_waits_for_no_answer_holds_up_nobody(start):
+    """Of so many, each once went through all that were waiting: that took a minute, in which nobody got an answer."""
+    server = start()
+    sent = LAST.replace(b"Connection: close\r\n", b"")
+    answers = talk(server.address, [sent * 30_000], pause=0.0)
+    assert statuses(answers) == [200] * PIPELINED + [429]
+    assert b"requests wait on this connection" in answers
+    assert statuses(talk(server.address, [sent * PIPELINED, LAST], pause=1.0)) == [200] * (PIPELINED + 1)
+
+
+def test_nonsense_behind_a_request_is_refused_after_its_answer(start, caplog):
+    server = start()
+    for sent in ([post() + b"nonsense\r\n\r\n"], [post() * 3, b"nonsense\r\n\r\n"]):
+        answers = talk(server.address, sent, pause=0.0)
+        assert statuses(answers) == [200] * sum(part.count(b"POST") for part in sent) + [400]
+        assert b"this is no HTTP request" in answers.rpartition(b"\r\n\r\n")[2]
+    assert 'outcome="internal"' not in server.service.metrics.render().decode()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_an_offer_on_the_last_request(start):

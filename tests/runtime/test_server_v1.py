@@ -8,10 +8,12 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from pydantic import ValidationError
 
 import tokenward
 from tokenward.artifact import load_artifact, rewriting, write_guard
 from tokenward.runtime.guard import GuardOptions
+from tokenward.runtime.server_v1 import ClassifyRequest
 from tokenward.runtime.settings import ServeSettings
 
 from .conftest import RunningServer
@@ -113,6 +115,16 @@ def test_bodies_that_make_no_sense(client, body):
     response = client.post("/v1/classify", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in (400, 422)
     assert set(response.json()) == {"error", "code", "request_id"}
+
+
+def test_a_body_of_faults_is_refused_without_listing_them(client):
+    """A list is left at its first fault; of all others there may be as many as fit into a body."""
+    with pytest.raises(ValidationError) as refused:
+        ClassifyRequest.model_validate_json(json.dumps({"texts": [1] * 1000}))
+    assert refused.value.error_count() == 2, "no text, and no list of texts"
+    response = client.post("/v1/classify", json={"texts": "a"} | {str(i): 0 for i in range(150_000)})
+    assert response.status_code == 422
+    assert response.json()["error"].startswith("the request has 150000 faults")
 
 
 def test_an_artifact_that_is_not_calibrated_is_told_without_its_folder(tiny_artifact, tmp_path):
