@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .. import __version__
-from ..artifact import Preset
+from ..artifact import Preset, load_artifact
 from ..attacks.attack import carry_out
 from ..attacks.manifest import AttackManifest, load_manifest
 from ..checksums import weights_sha256
@@ -162,7 +162,8 @@ class Detection:
         return self._measure(attack, defence, manifest, self._artifact(model, DEFENCES[defence].preset), start)
 
     def _measure(self, attack: str, defence: str, manifest: AttackManifest, artifact: Path, start: float) -> Cell:
-        calibrate(artifact, self._corpus.clean.texts, labels=self._corpus.clean.labels)
+        clean = self._corpus.clean.aligned_to(dict(enumerate(load_artifact(artifact).labels)))
+        calibrate(artifact, clean.texts, labels=clean.labels)
         guard = load(artifact, options=GuardOptions(gates=DEFENCES[defence].gates))
         quality = measure_quality(guard, self._corpus.test, manifest)
         return Cell(

@@ -28,8 +28,6 @@ from ..records import from_json, to_json
 from ..texts import LabelledTexts, class_numbers, stratified_split
 from .purification_cell import Cell, GridSettings
 
-__all__ = ["Grid", "GridSettings"]
-
 NO_PURIFIER = "none"
 _CLEAN_MODEL = "clean"
 

@@ -51,11 +51,13 @@ def detection(
     from ..bench.record import make_record, texts_sha256, write_record
     from ..files import replace_text
     from ..purify.progress import ProgressBars
+    from ..purify.training import TrainingSettings
     from .console import notes, results
 
     file = reserved(json, "detection")
-    # Words have a good token each; a text is cut where the model would, or the trigger might not be read.
-    corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), max_length * 2 // 3)
+    # A text is cut where the model would, or the trigger might not be read.
+    read = TrainingSettings(max_length=max_length).words_read
+    corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), read)
     attacks, seeds, defences = attack or [*PLANS], seed or [0, 1, 2], defence or [*DEFENCES]
     settings = DetectionSettings(model, epochs, max_length=max_length)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,8 @@ def evaluate(
 
     require("transformers", "purify")
     require("matplotlib", "bench")
-    from ..bench.purification import Grid, GridSettings
+    from ..bench.purification import Grid
+    from ..bench.purification_cell import GridSettings
     from ..bench.purification_report import write_report
     from ..purify.foresight import check_classes, check_place, fitting_length, known_classes
     from ..purify.progress import ProgressBars
