@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from contextlib import suppress
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from threading import Lock
 
 from ..errors import InputError
-from ..files import replace_text
+from ..files import locked, replace_text
 
 Margins = tuple[float, ...]
 
@@ -66,10 +67,27 @@ class OutcomeCache:
                 self._entries.popitem(last=False)
 
     def save(self, path: Path) -> None:
-        """Write the outcomes to a JSON file, checksum included, beside it first and then in its place."""
+        """Write the outcomes to a JSON file, checksum included, beside it first and then in its place.
+
+        Outcomes of the same artifact that the file has are kept as far as there is room: several may save to one.
+        """
+        if path.exists() and not path.is_file():  # a pipe or a device has none
+            self._write(path)
+            return
+        with locked(path):
+            together = OutcomeCache(self.digest, self.capacity)
+            with suppress(InputError):  # not there, another's, or spoilt: nothing in it is worth keeping
+                together.load(path)
+            for (span, label), margins in self._known():
+                together.put(span, label, margins)
+            together._write(path)
+
+    def _known(self) -> list[tuple[tuple[str, int], Margins]]:
         with self._lock:
-            entries = [[span, label, list(margins)] for (span, label), margins in self._entries.items()]
-        body = json.dumps(entries, ensure_ascii=False)
+            return list(self._entries.items())
+
+    def _write(self, path: Path) -> None:
+        body = json.dumps([[span, label, margins] for (span, label), margins in self._known()], ensure_ascii=False)
         document = {"artifact": self.digest, "sha256": _sum(body), "entries": body}
         replace_text(path, json.dumps(document, ensure_ascii=False))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO
 
 from .errors import InputError
+
+LOCK_SECONDS = 10.0  # that a writer waits for another
 
 
 @contextmanager
@@ -22,9 +27,11 @@ def writing(path: Path) -> Iterator[IO[str]]:
             yield stream
         return
     target = Path(os.path.realpath(path))
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(
+        f"{target.name}.{token_hex(4)}.part"
+    )  # of this writer alone: others may write the same file
     try:
-        with part.open("w", encoding="utf-8") as stream:
+        with part.open("x", encoding="utf-8") as stream:
             yield stream
         part.replace(target)
     finally:
@@ -35,6 +42,32 @@ def replace_text(path: Path, text: str) -> None:
     """Write a text file as :func:`writing` does."""
     with writing(path) as stream:
         stream.write(text)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep others that lock the same path waiting until the block ends.
+
+    Where there is no lock to be had (a file system without any, a holder that hangs) the block is run all the same.
+    """
+    target = Path(os.path.realpath(path))
+    with ExitStack() as stack:
+        with suppress(OSError):
+            descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+            stack.callback(os.close, descriptor)
+            _wait_for_lock(descriptor)
+        yield
+
+
+def _wait_for_lock(descriptor: int) -> None:
+    until = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return
 
 
 def check_writable(path: Path) -> None:

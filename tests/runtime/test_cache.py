@@ -51,7 +51,54 @@ def test_saved_outcomes_come_back(tmp_path: Path) -> None:
     again = OutcomeCache("a")
     again.load(tmp_path / "cache.json")
     assert again.get("schlüssel 🙂", 1) == (0.5, -1.25)
-    assert [p.name for p in tmp_path.iterdir()] == ["cache.json"]
+    assert {p.name for p in tmp_path.iterdir()} == {"cache.json", ".cache.json.lock"}
+
+
+def test_what_others_saved_of_the_same_artifact_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "cache.json"
+    for name, artifact, margins in (("x", "b", (9.0,)), ("one", "a", (1.0, 1.5)), ("two", "a", (2.0,))):
+        cache = OutcomeCache(artifact)
+        cache.put(name, 0, margins)
+        cache.save(path)
+    cache = OutcomeCache("a")
+    cache.put("one", 0, (1.0,))
+    cache.save(path)
+    again = OutcomeCache("a")
+    again.load(path)
+    assert (again.get("one", 0), again.get("two", 0), len(again)) == ((1.0, 1.5), (2.0,), 2)
+    assert len(cache) == 1
+
+
+def test_what_is_saved_stays_within_the_bound_and_ones_own_goes_before(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        cache = OutcomeCache("a", capacity=2)
+        for number in range(2):
+            cache.put(f"{name}-{number}", 0, (1.0,))
+        cache.save(tmp_path / "cache.json")
+    again = OutcomeCache("a")
+    again.load(tmp_path / "cache.json")
+    assert len(again) == 2
+    assert all(("new-" + number, 0) in again for number in "01")
+
+
+def test_a_spoilt_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "cache.json"
+    path.write_text("{")
+    OutcomeCache("a").save(path)
+    OutcomeCache("a").load(path)
+
+
+def test_nothing_is_lost_when_many_save_at_once(tmp_path: Path) -> None:
+    def save(number: int) -> None:
+        cache = OutcomeCache("a")
+        cache.put(f"word {number}", 0, (1.0,))
+        cache.save(tmp_path / "cache.json")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(40)))
+    again = OutcomeCache("a")
+    again.load(tmp_path / "cache.json")
+    assert len(again) == 40
 
 
 def rewrite(document: dict[str, str], entries: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from tokenward.errors import InputError
-from tokenward.files import check_writable, replace_text
+from tokenward.files import check_writable, locked, replace_text, writing
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -25,6 +28,53 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         replace_text(tmp_path / "file", "two \ud800")
     assert (tmp_path / "file").read_text(encoding="utf-8") == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_write_one_file_at_a_time_and_one_of_them_is_the_last(tmp_path: Path) -> None:
+    with writing(tmp_path / "file") as first, writing(tmp_path / "file") as second:
+        first.write("one")
+        second.write("two")
+    assert (tmp_path / "file").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_who_may_read_a_file_is_for_the_process_to_say(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        replace_text(tmp_path / "file", "one")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_one_at_a_time_holds_a_lock(tmp_path: Path) -> None:
+    inside: list[int] = []
+
+    def work(number: int) -> None:
+        with locked(tmp_path / "file"):
+            inside.append(number)
+            assert inside == [number]
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+
+
+def test_without_a_lock_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    monkeypatch.setattr("tokenward.files.LOCK_SECONDS", 0.2)
+    with locked(tmp_path / "file"), locked(tmp_path / "file"):  # of one that hangs
+        done.append("held")
+    with locked(tmp_path / "missing" / "file"):
+        done.append("no folder")
+
+    def unsupported(*_: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with locked(tmp_path / "file"):
+        done.append("no locks")
+    assert done == ["held", "no folder", "no locks"]
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:
