@@ -5,6 +5,7 @@ Lines are written by a thread of their own: a slow disk must not keep the server
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -116,7 +117,10 @@ class AuditLog:
                 self._rotate()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, line)
+                size = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) < len(line):
+                    os.ftruncate(descriptor, size)  # or the next line would follow upon half of this one
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
 

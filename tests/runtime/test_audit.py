@@ -98,6 +98,16 @@ def test_a_disk_that_fails_does_not_fail_the_request(tmp_path, caplog):
     assert "cannot write the audit log" in caplog.text
 
 
+def test_a_disk_that_is_full_costs_the_line_that_does_not_fit_and_no_other(path, monkeypatch, caplog):
+    write, sizes = os.write, iter([None, 100, None])
+    monkeypatch.setattr("tokenward.runtime.audit.os.write", lambda file, line: write(file, line[: next(sizes)]))
+    with written(path) as log:
+        for number in range(3):
+            log.record(str(number), POISONED, CAUGHT, "enforce")
+    assert [entry["request_id"] for entry in lines(path)] == ["0", "2"]
+    assert caplog.text.count("cannot write the audit log: No space left on device") == 1
+
+
 def test_a_disk_that_hangs_costs_lines_but_no_time(path, monkeypatch, caplog):
     monkeypatch.setattr("tokenward.runtime.audit.WAITING_LINES", 3)
     free = Event()
