@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-_CLOSED = ("/v1/", "/v2/models", "/metrics")
+from .server_admission import is_open
 
 
 def install_document(app: FastAPI) -> None:
@@ -22,7 +22,7 @@ def install_document(app: FastAPI) -> None:
             )
             document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             for path, operations in document["paths"].items():
-                if path.startswith(_CLOSED):
+                if not is_open(path):
                     for operation in operations.values():
                         operation["security"] = [{"token": []}, {}]  # {}: a server without a token asks for none
         return document

@@ -51,7 +51,7 @@ class Admission:
             if scope["method"] != "POST" or not self._can_be_asked(scope):
                 await self.app(scope, receive, send)
                 return
-            stranger = self.service.settings.token is not None and _is_open(scope["path"])
+            stranger = self.service.settings.token is not None and is_open(scope["path"])
             self._check_room(stranger)
         except Refusal as refusal:
             await self._refuse(refusal, scope, receive, send)
@@ -66,7 +66,7 @@ class Admission:
             self._active[stranger] -= 1
 
     def _check_token(self, scope: Scope) -> None:
-        if _is_open(scope["path"]):
+        if is_open(scope["path"]):
             return
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         if not self.service.knows(token.strip() if scheme.lower() == "bearer" else ""):
@@ -104,7 +104,8 @@ class Admission:
         await error_response(scope["state"]["request_id"], refusal)(scope, receive, send)
 
 
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Whether a path asks for no token."""
     return path in OPEN or path.startswith(OPEN_FOLDER)
 
 
