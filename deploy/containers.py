@@ -108,6 +108,8 @@ def _about(repository: Path) -> dict[str, Any]:
         "models": list(guarded),
         "packages": packages,
         "probe": ["python3", "/opt/tokenward/probe.py", *guarded],
+        # A server with much to do answers late: that must cost it requests, not its life, or the others follow it.
+        "alive": ["python3", "/opt/tokenward/probe.py", *guarded, "--alive", "--seconds=60"],
         "server": ["tritonserver", "--model-repository=/models", "--disable-auto-complete-config"],
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
@@ -40,11 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--url", default=LOCAL)
     parser.add_argument("--seconds", type=float, default=5.0, help="for each model")
+    parser.add_argument("--alive", action="store_true", help="an answer that says to come again will do")
     asked = parser.parse_args(arguments)
     for model in asked.models:
         try:
             probe(model, asked.url, asked.seconds)
         except (OSError, ValueError, KeyError, IndexError) as error:
+            if asked.alive and isinstance(error, urllib.error.HTTPError) and error.code == 503:
+                continue  # its queue is full: a restart would only lose what waits in it
             print(f"{model} does not answer: {error}", file=sys.stderr)
             return 1
     return 0

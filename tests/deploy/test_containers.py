@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,33 @@ def test_the_schema_check_finds_mistakes(wrong: dict[str, Any]):
         kubernetes.client.V1PodSpec.model_validate(wrong)
 
 
-@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
-def test_probes_classify_a_text_with_every_model(rendered: Path, probe: str):
+def probes(rendered: Path) -> Iterator[dict[str, Any]]:
+    """Of the Kubernetes pod and of the KServe one, by name."""
     deployment = yaml.safe_load((rendered / "kubernetes" / "deployment.yaml").read_text())
-    command = deployment["spec"]["template"]["spec"]["containers"][0][probe]["exec"]["command"]
-    assert command == ["python3", "/opt/tokenward/probe.py", "sentiment", "topic"]
+    service = yaml.safe_load((rendered / "kserve.yaml").read_text())
+    for pod in (deployment["spec"]["template"]["spec"], service["spec"]["predictor"]):
+        yield {name: value for name, value in pod["containers"][0].items() if name.endswith("Probe")}
+
+
+def test_probes_classify_a_text_with_every_model(rendered: Path):
+    names = set()
+    for pod in probes(rendered):
+        for name, probe in pod.items():
+            names.add(name)
+            assert probe["exec"]["command"][:4] == ["python3", "/opt/tokenward/probe.py", "sentiment", "topic"]
+    assert names == {"startupProbe", "readinessProbe", "livenessProbe"}
+
+
+def test_a_busy_server_becomes_unready_long_before_it_is_restarted(rendered: Path):
+    """Or the load of one that is restarted would bring down the next."""
+    for pod in probes(rendered):
+        ready, alive = pod["readinessProbe"], pod["livenessProbe"]
+        assert {"--alive", "--seconds=60"} <= set(alive["exec"]["command"])
+        assert "--alive" not in ready["exec"]["command"]
+        assert ready["timeoutSeconds"] > 2 * 5  # of two models, each of which has so long
+        assert alive["timeoutSeconds"] > 2 * 60
+        patience = ready["failureThreshold"] * (ready["periodSeconds"] + ready["timeoutSeconds"])
+        assert alive["failureThreshold"] * 60 > 3 * patience
 
 
 def test_alert_rules_are_queries_with_people_in_mind(rendered: Path):

@@ -205,6 +205,7 @@ def test_the_probe_notices_a_dead_model_process(fragile: LocalTriton, control: A
     for process in processes_of(fragile, "guard"):
         os.kill(process, signal.SIGKILL)
     assert subprocess.run(command, capture_output=True).returncode == 1
+    assert subprocess.run([*command, "--alive"], capture_output=True).returncode == 1
     assert control.is_server_ready()
     assert control.is_model_ready("guard")
     control.unload_model("guard")
