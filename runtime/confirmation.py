@@ -226,7 +226,7 @@ class Confirmer:
         """
         text = whole(self._tokenizer, reading)
         places = occurrences(self._tokenizer, text, trial.span)
-        narrowest, *wider = (*NEIGHBOURS, *(OF_A_PHRASE if len(trial.span.words) > 1 else ()))
+        narrowest, *wider = NEIGHBOURS + OF_A_PHRASE if len(trial.span.words) > 1 else NEIGHBOURS
 
         def taken_out(sides: tuple[int, int]) -> tuple[list[Offsets], str]:
             spans = offsets_of(text, widened(text, places, *sides))
