@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from ..artifact import GraphInfo, GuardFile, write_guard, writing
 from ..checksums import weights_sha256
-from ..errors import ExportError, InputError
+from ..errors import ExportError, InputError, require
 from ..kernels.vocabulary import scored_table
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
@@ -46,7 +46,7 @@ from .random_texts import RandomTexts
 from .session import serving_session
 from .validation import validate
 
-_PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir", "onnxruntime")
+_PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir")
 _STEPS = 4
 _DRAWN = ((16, 12), (16, 24), (16, 48))  # batches that are compared where the user gives no texts
 _EXTERNAL_ABOVE = 1 << 30  # bytes of weights; one protobuf file holds less than 2 GiB
@@ -231,7 +231,7 @@ def _write(
         checkpoint_sha256=origin.sha256,
         graph=_graph_info(guarded, layout, chosen, settings, max_tokens, packed),
         parity=parity,
-        versions={name: version(name) for name in _PACKAGES},
+        versions=_versions(),
         purification=origin.purification,
         agreement=agreement,
     )
@@ -270,6 +270,11 @@ def _lower(model: ir.Model, chosen: Plan, settings: ExportSettings, hints: Hints
 def _token_types(layout: Layout, origin: _Origin) -> int:
     """How many token types the graph tells apart; most configurations that name no number mean two."""
     return int(origin.config.get("type_vocab_size") or 2) if layout.token_type_ids is not None else 0
+
+
+def _versions() -> dict[str, str]:
+    """What the export was made with; ONNX Runtime is asked itself, as its package has other names with CUDA."""
+    return {name: version(name) for name in _PACKAGES} | {"onnxruntime": require("onnxruntime", "cpu").__version__}
 
 
 def _check_agreement(agreement: dict[str, float], settings: ExportSettings) -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
 
@@ -103,6 +105,19 @@ def test_an_onnx_file_becomes_an_artifact(files: tuple[Path, Path], tmp_path: Pa
     assert (again / "SHA256SUMS").read_bytes() == (out / "SHA256SUMS").read_bytes(), "the same export, bit by bit"
     (verdict,) = load(out).classify("word10 word11 word12", mode="off")
     assert verdict.label in ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+def test_onnx_runtime_may_be_installed_under_another_name(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def installed(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)  # the package is onnxruntime-gpu
+        return version(name)
+
+    monkeypatch.setattr("tokenward.export.pipeline.version", installed)
+    out = export_onnx(*files, tmp_path / "out", ExportSettings("late"))
+    assert load_artifact(out).guard.versions["onnxruntime"] == onnxruntime.__version__
 
 
 def test_lower_precision_is_compared_with_fp32(files: tuple[Path, Path], tmp_path: Path) -> None:
