@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ..errors import InputError, require
+from ..weight_files import INDEX, SINGLE, weight_files
 
 # What slow tokenizers keep their vocabulary in. Without any, transformers would make up an empty one.
 _VOCABULARIES = ("vocab.*", "*.model", "merges.txt")
@@ -52,9 +53,12 @@ def _convert_tokenizer(source: Path, target: Path) -> None:
 
 
 def write_weights(source: Path, target: Path) -> None:
-    """Copy the safetensors files, and the index that large models have of them."""
-    for path in (*source.glob("*.safetensors"), *source.glob("*.safetensors.index.json")):
+    """Copy the safetensors files that are read, and the index that large models have of them."""
+    files = weight_files(source)
+    for path in files:
         shutil.copyfile(path, target / path.name)
+    if files != [source / SINGLE] and (source / INDEX).is_file():
+        shutil.copyfile(source / INDEX, target / INDEX)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
 from ..positions import table_positions
+from ..weight_files import INDEX, SINGLE
 from .checkpoint import check_one_label, read_config
 
 OPSET = 20
@@ -27,7 +28,6 @@ FAMILIES = (
     *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra"),
     *("deberta", "deberta-v2", "mpnet", "modernbert", "gpt2"),
 )
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # what transformers reads
 # Tables that older checkpoints store beside their weights; today's models make them.
 _MADE_BY_MODELS = re.compile(
     r"(^|\.)(position_ids|token_type_ids|(original_)?inv_freq|masked_bias|(attn|attention|attn\.attention)\.bias)$"
@@ -204,7 +204,7 @@ class _Logits(nn.Module):
 def _check_folder(model_dir: Path) -> None:
     if not (model_dir / "config.json").is_file():
         raise InputError(f"no model at '{model_dir}': expected a folder with config.json and model.safetensors")
-    if not any((model_dir / name).is_file() for name in _WEIGHTS):
+    if not any((model_dir / name).is_file() for name in (SINGLE, INDEX)):
         if any(model_dir.glob("*.bin")):
             raise InputError(
                 f"'{model_dir}' holds pickled weights (.bin), which can run code when read: convert them where you "
@@ -214,6 +214,11 @@ def _check_folder(model_dir: Path) -> None:
     if (model_dir / "adapter_config.json").is_file():
         raise InputError(f"'{model_dir}' holds an adapter beside its weights: merge it into them first")
     config = read_config(model_dir)
+    if config.get("transformers_weights"):
+        raise InputError(
+            f"'{model_dir}' names its weights by hand (transformers_weights in config.json): rename them to {SINGLE} "
+            "and remove that line"
+        )
     code = config.get("auto_map")
     if isinstance(code, dict) and "AutoModelForSequenceClassification" in code:
         raise InputError(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import EngineError, require
+from ..weight_files import weight_files
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def read_weights(folder: Path, config: Mapping[str, Any], dtype: torch.dtype, de
         config: the model's ``config.json``.
 
     Raises:
-        EngineError: the family or its settings are not supported, or a weight is missing or misshapen.
+        EngineError: the family or its settings are not supported, or a weight is missing, misshapen or there twice.
+        InputError: the index of the files is broken.
     """
     family = config.get("model_type", "")
     names = FAMILIES.get(family)
@@ -187,11 +189,15 @@ class _Reader:
         safetensors = require("safetensors", "kernels")
         self._dtype, self._device = dtype, device
         self._files: dict[str, Any] = {}
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in weight_files(folder):
             try:
                 file = files.enter_context(safetensors.safe_open(path, framework="pt"))
             except Exception as error:  # the library's own type is not public
                 raise EngineError(f"{path.name} is not a safetensors file, or is cut short: copy it again") from error
+            if twice := self._files.keys() & file.keys():
+                raise EngineError(
+                    f"the weight '{min(twice)}' is in two files, the second {path.name}: remove what is left over"
+                )
             self._files.update(dict.fromkeys(file.keys(), file))
 
     def __contains__(self, name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import ArtifactError
 from .files import replace_text
+from .weight_files import weight_files
 
 SUMS = "SHA256SUMS"
 
@@ -22,8 +23,8 @@ def file_sha256(path: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """One digest of the safetensors files of a checkpoint folder, in the order of their names."""
-    files = sorted(folder.glob("*.safetensors"))
+    """One digest of the weights of a checkpoint folder, its files in the order of their names."""
+    files = weight_files(folder)
     if len(files) == 1:
         return file_sha256(files[0])
     digest = hashlib.sha256()

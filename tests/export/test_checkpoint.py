@@ -16,6 +16,7 @@ from tokenward.export.checkpoint import (
     read_config,
     write_config,
     write_tokenizer,
+    write_weights,
 )
 
 
@@ -63,6 +64,17 @@ def test_class_names_come_from_the_model_or_the_user() -> None:
         class_names({"id2label": {"0": "two\nlines", "1": "b"}}, 2, None)
     with pytest.raises(InputError, match="two classes have one name"):
         class_names(config, 2, ("a", "a"))
+
+
+def test_of_the_weights_those_are_copied_that_are_read(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    for name in ("part.safetensors", "old.safetensors"):
+        (source / name).write_bytes(b"weights")
+    (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "part.safetensors"}}))
+    write_weights(source, target)
+    assert {path.name for path in target.iterdir()} == {"part.safetensors", "model.safetensors.index.json"}
 
 
 def test_the_configuration_gets_the_class_names(tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_refuses_pickled_weights_and_says_how_to_convert(tiny, tmp_path: Path) -
         load_source(folder)
 
 
+def test_refuses_weights_that_the_configuration_names(tiny, tmp_path: Path) -> None:
+    """They would be read, but others hashed and copied."""
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    shutil.copy(folder / "model.safetensors", folder / "other.safetensors")
+    change_config(folder, transformers_weights="other.safetensors")
+    with pytest.raises(InputError, match="names its weights by hand"):
+        load_source(folder)
+
+
 def test_refuses_what_is_not_a_sequence_classifier(tiny, tmp_path: Path) -> None:
     folder = copy_without(tiny("bert").folder, tmp_path / "m")
     change_config(folder, architectures=["BertForMaskedLM"])
