@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..runtime.cores import usable_cores
+
 PACKAGES = ("tokenward", "onnxruntime", "torch", "transformers", "tokenizers", "numpy")
 
 
@@ -24,7 +26,7 @@ class Machine:
 
 def this_machine(threads: int | None = None) -> Machine:
     """The machine that this runs on."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return Machine(_cpu(), cores, threads or cores, memory, f"{platform.system()} {platform.machine()}")
 

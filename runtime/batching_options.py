@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+
+from .cores import usable_cores
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,4 @@ class BatchingOptions:
 
     def threads(self) -> int:
         """Threads of one batch: this process's cores, divided among the batches."""
-        return max(1, len(os.sched_getaffinity(0)) // self.parallel)
+        return max(1, usable_cores() // self.parallel)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError, require
+from .cores import usable_cores
 
 FUSIONS = ("SkipLayerNormFusion", "BiasGeluFusion", "MatMulAddFusion", "EmbedLayerNormFusion")
 """Graph optimisations that help on some processors and harm on others."""
@@ -74,7 +74,7 @@ def feed_names(session: Any) -> set[str]:
 
 def _options(settings: SessionSettings) -> Any:
     options = require("onnxruntime", "cpu").SessionOptions()
-    options.intra_op_num_threads = settings.threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = settings.threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = settings.arena

@@ -22,6 +22,7 @@ from ..checksums import file_sha256, listed_sums
 from ..errors import ArtifactError, require
 from ..files import replace_text
 from ..records import from_json, to_json
+from .cores import usable_cores
 from .session import FUSIONS, SessionSettings
 
 SCHEMA = 1
@@ -75,7 +76,7 @@ def this_host() -> Host:
         MissingExtraError: onnxruntime is not installed.
     """
     version = require("onnxruntime", "cpu").__version__
-    return Host(_processor(), len(os.sched_getaffinity(0)), version)
+    return Host(_processor(), usable_cores(), version)
 
 
 def graph_digest(artifact: Artifact) -> str:
