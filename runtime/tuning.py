@@ -107,6 +107,8 @@ def store(tuned: Tuned, optimized: Path | None) -> Path:
         if optimized is not None:
             shutil.copyfile(optimized, folder / _OPTIMIZED)
         replace_text(folder / _SETTINGS, json.dumps(to_json(tuned), indent=2) + "\n")
+        for path in folder.iterdir():
+            path.chmod(0o600)  # what a umask lets a group write is not read again
         if target.exists():
             target.rename(Path(beside) / "old")
         folder.rename(target)

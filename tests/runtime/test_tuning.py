@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def test_what_was_stored_comes_back_and_the_artifact_stays_as_it_was(artifact: A
     assert found.tuned.settings == SETTINGS
     assert found.optimized == kept / "optimized.onnx"
     assert load_artifact(artifact.path).digest == artifact.digest
+
+
+def test_a_umask_that_lets_a_group_write_does_no_harm(artifact: Artifact, optimized: Path) -> None:
+    tuned = Tuned(graph_digest(artifact), this_host(), SETTINGS, "time", 0.9, file_sha256(optimized))
+    umask = os.umask(0o002)
+    try:
+        folder = store(tuned, optimized)
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert stored(artifact) is not None
 
 
 def test_nothing_stored_is_no_news(artifact: Artifact, caplog: pytest.LogCaptureFixture) -> None:
