@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import EngineError, require
 from ..weight_files import weight_files
+from .flash_received import WIDEST_HEAD
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,20 @@ FAMILIES: Mapping[str, _Names] = {
 }  # fmt: skip
 
 
+def obstacle(config: Mapping[str, Any]) -> str | None:
+    """Why the kernels cannot run a classifier, as far as its ``config.json`` tells; None where they can."""
+    family = config.get("model_type", "")
+    names = FAMILIES.get(family)
+    if names is None:
+        return f"the GPU engine knows {', '.join(FAMILIES)}, not '{family}'"
+    if config.get(names.act) != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
+        return "the GPU engine needs exact GELU and absolute positions"
+    if unsaid := [key for key in (names.hidden, names.heads, names.layers) if not config.get(key)]:
+        return f"the GPU engine finds no {unsaid[0]} in config.json"
+    width = int(config[names.hidden]) // int(config[names.heads])
+    return f"the GPU engine reads heads of {WIDEST_HEAD} at most, not {width}" if width > WIDEST_HEAD else None
+
+
 def read_weights(folder: Path, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> Weights:
     """Read a classifier; its head stays in float32.
 
@@ -137,12 +152,10 @@ def read_weights(folder: Path, config: Mapping[str, Any], dtype: torch.dtype, de
         EngineError: the family or its settings are not supported, or a weight is missing, misshapen or there twice.
         InputError: the index of the files is broken.
     """
-    family = config.get("model_type", "")
-    names = FAMILIES.get(family)
-    if names is None:
-        raise EngineError(f"the GPU engine knows {', '.join(FAMILIES)}, not '{family}': use the ONNX engine")
-    if config.get(names.act) != "gelu" or config.get("position_embedding_type", "absolute") != "absolute":
-        raise EngineError("the GPU engine needs exact GELU and absolute positions: use the ONNX engine")
+    if refusal := obstacle(config):
+        raise EngineError(f"{refusal}: use the ONNX engine")
+    family = config["model_type"]
+    names = FAMILIES[family]
     with ExitStack() as files:
         read = _Reader(folder, files, dtype, device)
         embeddings = f"{family}.embeddings"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..artifact import Artifact
-from ..errors import InputError, require
+from ..errors import ArtifactError, EngineError, InputError, require
 from .engine import Engine
 from .engine_onnx import OnnxEngine
 from .tuning import stored
@@ -46,9 +46,7 @@ def open_engine(name: EngineName, artifact: Artifact, threads: int = 0, checkpoi
         MissingExtraError: the engine's package is not installed.
     """
     if name == "auto":
-        choice = choose(artifact, checkpoint)
-        _log.info("engine %s: %s", choice.name, choice.why)
-        name = choice.name
+        return _open_chosen(artifact, threads, checkpoint)
     if name == "onnx":
         found = stored(artifact)
         kept = (found.tuned.settings, found.optimized) if found else (None, None)
@@ -66,6 +64,20 @@ def open_engine(name: EngineName, artifact: Artifact, threads: int = 0, checkpoi
     raise InputError(f"engine {name!r} is unknown: choose one of {', '.join(get_args(EngineName))}")
 
 
+def _open_chosen(artifact: Artifact, threads: int, checkpoint: Path | None) -> Engine:
+    choice = choose(artifact, checkpoint)
+    if choice.name == "torch-cuda":
+        try:
+            engine = open_engine(choice.name, artifact, threads, checkpoint)
+        except (ArtifactError, EngineError, InputError) as error:  # what only the weights tell, such as their digest
+            choice = _without_torch(str(error))
+        else:
+            _log.info("engine %s: %s", choice.name, choice.why)
+            return engine
+    _log.info("engine %s: %s", choice.name, choice.why)
+    return open_engine(choice.name, artifact, threads)
+
+
 def choose(artifact: Artifact, checkpoint: Path | None = None) -> Choice:
     """The fastest engine that can run here; packages are loaded only where there is a GPU for them."""
     if not any(Path(device).exists() for device in _DEVICES):
@@ -73,6 +85,10 @@ def choose(artifact: Artifact, checkpoint: Path | None = None) -> Choice:
     against_torch = _against_torch(artifact, checkpoint)
     if against_torch is None:
         return Choice("torch-cuda", "there is an NVIDIA GPU, and the kernels know the model")
+    return _without_torch(against_torch)
+
+
+def _without_torch(against_torch: str) -> Choice:
     against_onnx = _against_onnx_cuda()
     if against_onnx is None:
         return Choice("onnx-cuda", f"there is an NVIDIA GPU; not torch-cuda: {against_torch}")
@@ -82,11 +98,15 @@ def choose(artifact: Artifact, checkpoint: Path | None = None) -> Choice:
 def _against_torch(artifact: Artifact, checkpoint: Path | None) -> str | None:
     if missing := _missing(_TORCH_NEEDS):
         return missing
-    from ..kernels.weights import FAMILIES
+    from ..kernels.weights import obstacle
 
-    family = artifact.config.get("model_type", "")
-    if family not in FAMILIES or artifact.guard.graph.pooling != "class":
-        return f"the kernels do not know this kind of model ({family}, {artifact.guard.graph.pooling} pooling)"
+    graph = artifact.guard.graph
+    if graph.pooling != "class":
+        return f"the GPU engine needs a classifier that reads its class token, not {graph.pooling} pooling"
+    if refusal := obstacle(artifact.config):
+        return refusal
+    if graph.precision == "int8":
+        return "it was calibrated in int8, and the kernels do not compute in it"
     if not any((checkpoint or artifact.path).glob("*.safetensors")):
         return "there are no weights (name the checkpoint, or export with --with-weights)"
     torch: Any = require("torch", "kernels")

@@ -70,16 +70,46 @@ def test_without_weights_it_is_the_cuda_provider(gpu: None, cuda_provider: None,
 
 
 @pytest.mark.parametrize(
-    ("config", "pooling"), [({"model_type": "deberta"}, "class"), ({"model_type": "bert"}, "mean")]
+    ("config", "graph", "why"),
+    [
+        ({"model_type": "deberta"}, {}, "knows bert, roberta, electra, distilbert, not 'deberta'"),
+        ({"hidden_act": "relu"}, {}, "needs exact GELU"),
+        ({"position_embedding_type": "relative_key"}, {}, "absolute positions"),
+        ({"hidden_size": 1024}, {}, "heads of 128 at most, not "),
+        ({"hidden_size": None}, {}, "finds no hidden_size in config.json"),
+        ({}, {"pooling": "mean"}, "not mean pooling"),
+        ({}, {"precision": "int8"}, "calibrated in int8"),
+    ],
 )
 def test_models_that_the_kernels_do_not_know(
-    config: dict[str, str], pooling: Any, gpu: None, cuda_provider: None, artifact: Artifact, tiny_checkpoint: Path
+    config: dict[str, Any],
+    graph: dict[str, Any],
+    why: str,
+    gpu: None,
+    cuda_provider: None,
+    artifact: Artifact,
+    tiny_checkpoint: Path,
 ) -> None:
-    guard = replace(artifact.guard, graph=replace(artifact.guard.graph, pooling=pooling))
-    other = replace(artifact, guard=guard, config={**artifact.config, **config})
-    choice = choose(other, tiny_checkpoint)
+    guard = replace(artifact.guard, graph=replace(artifact.guard.graph, **graph))
+    choice = choose(replace(artifact, guard=guard, config={**artifact.config, **config}), tiny_checkpoint)
     assert choice.name == "onnx-cuda"
-    assert f"this kind of model ({config['model_type']}, {pooling} pooling)" in choice.why
+    assert why in choice.why
+
+
+def test_what_only_the_weights_tell_is_told_and_another_engine_opened(
+    gpu: None,
+    artifact: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    (tmp_path / "model.safetensors").write_bytes(b"of another checkpoint")
+    assert choose(artifact, tmp_path).name == "torch-cuda", "its weights are not read yet"
+    with caplog.at_level(logging.INFO, logger="tokenward"):
+        engine = open_engine("auto", artifact, checkpoint=tmp_path)
+    assert engine.name == "onnx"
+    assert "not torch-cuda: the weights are not those that the artifact was exported from" in caplog.text
 
 
 def test_a_gpu_that_nothing_can_use(gpu: None, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
