@@ -14,7 +14,7 @@ TINY = 1e-9  # what is divided by where everything is zero
 
 
 def error_in(unit: float, got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Largest difference in units of ``unit``; 0 where there is nothing to compare."""
+    """Largest difference in units of ``unit``; 0 where there is nothing to compare, NaN where either has one."""
     return float(np.abs(got - expected).max(initial=0.0)) / max(unit, TINY)
 
 

@@ -42,13 +42,13 @@ def check_gate(session: Any, plan: Plan, texts: RandomTexts, tolerance: float) -
         except Exception as error:  # the library's errors share no base class
             raise _refusal("the guarded graph fails where the gate skips texts", error) from error
         kept = out["scored"]
-        if (full["anomaly_score"][~kept] >= gate).any():
+        if not (full["anomaly_score"][~kept] < gate).all():
             raise _refusal("the gate skips a text that scores above it")
         for name, unit in gated.items():
-            if error_in(unit, out[name][kept], full[name][kept]) > tolerance:
+            if not error_in(unit, out[name][kept], full[name][kept]) <= tolerance:
                 raise _refusal(f"the gate changes {name} of texts that it does not skip")
         for name in full.keys() & {"logits", "class_attention", "class_attention_by_layer"}:
-            if error_in(largest(full[name]), out[name], full[name]) > TOLERANCE:
+            if not error_in(largest(full[name]), out[name], full[name]) <= TOLERANCE:
                 raise _refusal(f"the gate changes {name}")
 
 
@@ -76,7 +76,7 @@ def _compare_alone(session: Any, feed: Feed, pad_id: int) -> None:
                 continue
             batched = together[name][row : row + 1, ..., : alone[name].shape[-1]]
             error = error_in(largest(together[name]), batched, alone[name])
-            if error > TOLERANCE:
+            if not error <= TOLERANCE:
                 raise ExportError(
                     f"padding a text with token {pad_id} changes its {name} by {error:.1e} (relative): name the "
                     "token that the model was trained with as pad_token_id in config.json; a model that reads its "

@@ -50,7 +50,7 @@ def check_last(model: ir.Model, layout: Layout, texts: RandomTexts) -> None:
             expected = states.reshape(batch, sequence, -1)[np.arange(batch), last]
             if (
                 found.size != expected.size
-                or error_in(largest(expected), found.reshape(batch, -1), expected) > TOLERANCE
+                or not error_in(largest(expected), found.reshape(batch, -1), expected) <= TOLERANCE
             ):
                 raise ExportError(
                     f"the head reads a position that is neither the first nor the last token: node "

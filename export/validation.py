@@ -108,7 +108,7 @@ def _errors(
                 f"the guarded graph gives {name} that is not finite at {_shape(feed)}: it would not be safe"
             )
         errors[name] = error_in(units[name], got[name], value)
-        if errors[name] > allowed[name]:
+        if not errors[name] <= allowed[name]:
             raise ExportError(
                 f"the guarded graph differs from the source model: {name} by {errors[name]:.1e} (relative) at "
                 f"{_shape(feed)}, allowed {allowed[name]:.0e}"

@@ -59,6 +59,35 @@ def test_the_last_token_depends_on_what_padding_is(tiny, table, tmp_path: Path) 
         check_padding(session, RandomTexts(table, 7, 62))
 
 
+class NotANumber:
+    """A session that answers NaN as one output where ``when`` says so of its inputs."""
+
+    def __init__(self, session, name: str, when) -> None:
+        self.session, self.name, self.when = session, name, when
+
+    def __getattr__(self, name: str):
+        return getattr(self.session, name)
+
+    def run(self, names, inputs):
+        outputs = [value.name for value in self.session.get_outputs()]
+        return [
+            array * np.nan if name == self.name and self.when(inputs) else array
+            for name, array in zip(outputs, self.session.run(names, inputs), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("tolerance", [TOLERANCE, np.inf])
+@pytest.mark.parametrize("name", ["logits", "saliency"])
+def test_what_is_not_a_number_is_not_near_one(name: str, tolerance: float, tiny, table, tmp_path: Path) -> None:
+    session, chosen = guarded(tiny, "bert", "tokenward", table, tmp_path)
+    texts = RandomTexts(table, 0, 62)
+    with pytest.raises(ExportError, match=f"the gate changes {name}"):
+        check_gate(NotANumber(session, name, lambda inputs: inputs["gate"] > -np.inf), chosen, texts, tolerance)
+    if name == "logits":
+        with pytest.raises(ExportError, match="changes its logits by nan"):
+            check_padding(NotANumber(session, name, lambda inputs: len(inputs["input_ids"]) == 1), texts)
+
+
 def test_the_least_batch_has_no_gate_to_try(tiny, table, tmp_path: Path) -> None:
     """Where nothing is scored no text's bound is above another's."""
     nothing = np.zeros_like(table)

@@ -143,6 +143,22 @@ def test_class_attention_of_each_pooling() -> None:
     np.testing.assert_allclose(class_attention(p, mask, "mean"), [[3, 4, 5], [10.5, 11.5, 0]])
 
 
+def test_a_source_that_gives_no_number_is_not_agreed_with(tiny, table, tmp_path: Path) -> None:
+    truth = AutogradTruth(tiny("bert").source, 0)
+
+    class Undefined:
+        tolerance, shapes = truth.tolerance, truth.shapes
+
+        def __call__(self, feed: Feed) -> Truth:
+            sound = truth(feed)
+            return dataclasses.replace(sound, saliency=sound.saliency * np.nan)
+
+    ir.save(guarded(tiny, table), tmp_path / "graph.onnx")
+    chosen = plan(ExportSettings("paper", gated=False), 2)
+    with pytest.raises(ExportError, match="differs from the source model: saliency by nan"):
+        validate(tmp_path / "graph.onnx", Undefined(), chosen, "class", RandomTexts(table, 0, 64))
+
+
 def test_attention_that_does_not_sum_to_one_is_named(tiny, table, tmp_path: Path) -> None:
     """Such as scores before the softmax."""
     truth = AutogradTruth(tiny("bert").source, 0)
