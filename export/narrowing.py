@@ -43,11 +43,14 @@ def narrow(graph: ir.Graph, layout: Layout) -> dict[ir.Value, ir.Value]:
 
 
 def _pooled_axis(node: ir.Node) -> int | None:
-    """Return the axis along which the classifier's Gather or Slice picks the first row."""
+    """Return the axis, counted from the front, along which the classifier's Gather or Slice picks the first row."""
+    shape = dims(node.inputs[0]) if node.inputs[0] is not None else None
+    if not shape:
+        return None
     if node.op_type == "Gather":
-        return node.attributes.get_int("axis", 0)
+        return node.attributes.get_int("axis", 0) % len(shape)
     axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
-    return int(axes.item()) if axes is not None and axes.size == 1 else None
+    return int(axes.item()) % len(shape) if axes is not None and axes.size == 1 else None
 
 
 def _plan(graph: ir.Graph, reader: ir.Node, axis: int) -> dict[ir.Node, tuple[int, Wants]]:

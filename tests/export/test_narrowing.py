@@ -65,6 +65,23 @@ def test_classifiers_that_read_all_tokens_stay_as_they_are(tiny) -> None:
     assert len(model.graph) == before
 
 
+@pytest.mark.parametrize("reader", ["Gather", "Slice"])
+def test_the_axis_may_be_counted_from_the_back(reader: str) -> None:
+    """As the legacy exporter does for `x.select(-2, 0)`."""
+    ids = ir.Value(name="input_ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
+    graph = ir.Graph([ids], [], nodes=[], opset_imports={"": 20}, name="main")
+    op = Emitter(graph, prefix="made")
+    x = op.Gather(np.ones((20, 8), np.float32), ids, axis=0)
+    hidden = op.Tanh(x)
+    pooled = op.Gather(hidden, np.array(0), axis=-2) if reader == "Gather" else op.Slice(hidden, [0], [1], [-2])
+    logits = op.MatMul(pooled, np.ones((8, 3), np.float32)).value
+    logits.name = "logits"
+    graph.outputs.append(logits)
+    annotate(ir.Model(graph, ir_version=10))
+    copies = narrow(graph, Layout(ids, ids, None, logits, ids, x.value, (), "class", pooled.value.producer()))
+    assert str(copies[hidden.value].shape) == "[batch,1,8]"
+
+
 def rows_of(kind: str, op: Emitter, x: Term, y: Term) -> Term:
     """Compute [batch, sequence, 8] from x and y of that shape by ops that a rule covers, or not."""
     match kind:
