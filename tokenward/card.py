@@ -11,6 +11,7 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
     """Return the Markdown card for ``README.md``, with the metadata block that model hubs read."""
     graph = guard.graph
     source = "word embeddings" if graph.gradient_layer == 0 else f"input of layer {graph.gradient_layer}"
+    converted = "" if graph.precision == "fp32" else f" before conversion to {graph.precision}"
     lines = [
         "---",
         "library_name: tokenward",
@@ -35,7 +36,7 @@ def render_card(guard: GuardFile, labels: tuple[str, ...]) -> str:
         "",
         "## Parity with the source model",
         "",
-        "Largest relative error per output, on the optimised session:",
+        f"Largest relative error per output{converted}, on the optimised session:",
         "",
         *[f"- {name}: {error:.1e}" for name, error in guard.parity.items()],
         "",

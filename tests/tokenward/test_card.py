@@ -27,6 +27,14 @@ def test_a_card_says_what_was_made_and_checked() -> None:
         assert fact in card
 
 
+def test_parity_is_that_of_the_graph_before_conversion() -> None:
+    guard = guard_file()
+    assert "Largest relative error per output, on" in render_card(guard, ("negative", "positive"))
+    lower = dataclasses.replace(guard, graph=dataclasses.replace(guard.graph, precision="int8"))
+    card = render_card(lower, ("negative", "positive"))
+    assert "Largest relative error per output before conversion to int8, on" in card
+
+
 def test_what_calibration_found_is_named() -> None:
     guard = guard_file()
     assert guard.calibration is not None

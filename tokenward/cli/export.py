@@ -163,7 +163,8 @@ def _report(out: Path, console: Console) -> None:
     console.print(
         f"[green]✓[/] {out}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}", soft_wrap=True
     )
-    console.print(f"  differs from the source model by {guard.parity[worst]:.0e} at most ({worst})")
+    converted = "" if guard.graph.precision == "fp32" else "before conversion "
+    console.print(f"  {converted}differs from the source model by {guard.parity[worst]:.0e} at most ({worst})")
     if "saliency" not in guard.parity:
         console.print("  its gradient is too small to be measured by differences: it was not compared", soft_wrap=True)
     if guard.agreement:

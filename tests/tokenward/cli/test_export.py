@@ -66,7 +66,7 @@ def test_an_onnx_file_becomes_an_artifact_and_what_was_found_is_printed(run, fil
     assert "family: own (not tested before)" in outcome.err
     assert "attention: 1 × 1 heads" in outcome.err
     assert "pooling: class" in outcome.err
-    assert "differs from the source model by" in outcome.out
+    assert "\n  differs from the source model by" in outcome.out
     artifact = load_artifact(tmp_path / "out")
     assert artifact.labels == ("no", "yes")
     assert artifact.guard.graph.preset == "tokenward"
@@ -82,6 +82,7 @@ def test_precision_and_agreement_are_reported(run, files, tmp_path: Path) -> Non
     )
     assert outcome.code == 0, outcome.err
     assert "preset paper, int8" in outcome.out
+    assert "  before conversion differs from the source model by" in outcome.out
     assert "agrees with fp32 on 20 texts: labels" in outcome.out
 
 
