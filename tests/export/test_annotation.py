@@ -43,6 +43,16 @@ def test_names_axes_that_follow_both_sizes_or_none() -> None:
     assert graph.outputs == [flat, twice, heads]
 
 
+def test_a_model_may_know_one_token_type_alone() -> None:
+    axes = ir.Shape(["batch", "sequence"])
+    types = ir.Value(name="token_type_ids", type=ir.TensorType(ir.DataType.INT64), shape=axes)
+    graph = ir.Graph([types], [], nodes=[], opset_imports={"": 20}, name="main")
+    looked_up = Emitter(graph).Gather(np.ones((1, 8), np.float32), types, axis=0).value
+    graph.outputs.append(looked_up)
+    annotate(ir.Model(graph, ir_version=10))
+    assert str(looked_up.shape) == "[batch,sequence,8]"
+
+
 def test_a_graph_that_fixes_its_shapes_is_refused() -> None:
     ids = ir.Value(name="ids", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "sequence"]))
     graph = ir.Graph([ids], [], nodes=[], opset_imports={"": 20}, name="main")
