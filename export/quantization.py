@@ -19,6 +19,7 @@ from .emitter import Emitter
 from .region import constant, dims
 
 _FULL_RANGE, _REDUCED_RANGE = 127, 64
+_BEHIND_HEAD = ("Add", "Identity", "Reshape", "Squeeze", "Gather", "GatherND", "GatherElements", "Slice")
 
 
 def quantize(model: ir.Model, *, reduce_range: bool) -> None:
@@ -28,7 +29,7 @@ def quantize(model: ir.Model, *, reduce_range: bool) -> None:
         reduce_range: use 7 of 8 bits for weights. Without it, CPUs that lack VNNI saturate when they add two products
             of 8 bits in 16.
     """
-    _Quantizer(model.graph, _REDUCED_RANGE if reduce_range else _FULL_RANGE).visit(model.graph)
+    _Quantizer(model.graph, _REDUCED_RANGE if reduce_range else _FULL_RANGE, _head(model.graph)).visit(model.graph)
     finish(model)
 
 
@@ -42,8 +43,9 @@ def cpu_needs_reduced_range() -> bool:
 
 
 class _Quantizer:
-    def __init__(self, outer: ir.Graph, largest: int) -> None:
+    def __init__(self, outer: ir.Graph, largest: int, head: ir.Node | None) -> None:
         self._outer = outer
+        self._head = head
         self._largest = largest
         self._weights: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = {}
 
@@ -55,7 +57,7 @@ class _Quantizer:
             for attribute in node.attributes.values():
                 if attribute.type == ir.AttributeType.GRAPH:
                     self.visit(attribute.as_graph())
-            if not _is_product_of_tokens(node):
+            if node is self._head or not _is_product_of_tokens(node):
                 continue
             x, w = node.inputs[:2]
             assert x is not None
@@ -96,8 +98,23 @@ def quantize_weight(weight: NDArray[np.float32], largest: int) -> tuple[NDArray[
     return np.ascontiguousarray(np.rint(weight / scales)).astype(np.int8), scales
 
 
+def _head(graph: ir.Graph) -> ir.Node | None:
+    """The product that makes the logits, through its bias and the node that picks a position, as GPT-2's does last."""
+    value = next((value for value in graph.outputs if value.name == "logits"), None)
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type in ("MatMul", "Gemm"):
+            return node
+        if node.op_type not in _BEHIND_HEAD:
+            return None
+        computed = [x for x in node.inputs if x is not None and constant(x) is None]
+        if node.op_type == "Add" and len(computed) > 1:
+            return None
+        value = computed[0] if computed else None
+    return None
+
+
 def _is_product_of_tokens(node: ir.Node) -> bool:
-    """MatMul or plain Gemm with a weight matrix; not the classifier's head, which is small and decides the label."""
+    """MatMul or plain Gemm with a weight matrix; not a Gemm over texts, which is small and decides the label."""
     if node.op_type not in ("MatMul", "Gemm") or node.domain:
         return False
     weight = constant(node.inputs[1])

@@ -84,6 +84,35 @@ def test_both_directions_are_quantised_and_the_head_is_not(pair) -> None:
     )
 
 
+def product_behind(model: ir.Model) -> ir.Node:
+    """The node that the logits come from, but for nodes that choose and add."""
+    node = next(value for value in model.graph.outputs if value.name == "logits").producer()
+    while node.op_type in ("Gather", "GatherND", "Add"):
+        node = node.inputs[0].producer()
+    return node
+
+
+def test_a_head_that_is_a_product_of_tokens_is_not_quantised(tiny, table) -> None:
+    """GPT-2 scores every token and then picks the last."""
+    model = tiny("gpt2 last").graph()
+    guard_graph(model, discover(model.graph), plan(ExportSettings("paper"), 2), table)
+    assert product_behind(model).op_type == "MatMul"
+    quantize(model, reduce_range=True)
+    assert product_behind(model).op_type == "MatMul"
+    assert any(node.op_type == "MatMulInteger" for node in model.graph)
+
+
+def test_a_head_with_a_bias_is_not_quantised() -> None:
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch", 16]))
+    graph = ir.Graph([x], [], nodes=[], opset_imports={"": 20}, name="main")
+    op, weight = Emitter(graph), np.ones((16, 16), np.float32)
+    logits = op.Add(np.ones(16, np.float32), op.MatMul(op.MatMul(x, weight), weight)).value
+    logits.name = "logits"
+    graph.outputs.append(logits)
+    quantize(ir.Model(graph, ir_version=10), reduce_range=True)
+    assert [node.op_type for node in graph if node.op_type.startswith("MatMul")] == ["MatMulInteger", "MatMul"]
+
+
 def test_reduced_range_uses_seven_bits(pair) -> None:
     (_, lower), _ = pair
     for value in lower.graph.initializers.values():
