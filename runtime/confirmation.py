@@ -12,7 +12,7 @@ from .cache import Margins
 from .company import Company
 from .reading import Asking, Reading
 from .repair import make_noise
-from .spans import Offsets, beside, kept_without, occurrences, offsets_of, span_of, whole, widened
+from .spans import Offsets, beside, everywhere, kept_without, offsets_of, span_of, widened
 from .tipping import tip
 from .together import Together
 from .tokenization import Tokenizer
@@ -24,7 +24,7 @@ SCREENED_WORDS = 2
 REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
 # Words before and after a trigger that are taken out with it where the answer stays, the fewest that change it; of
 # several words that act together, more may belong to the phrase.
-NEIGHBOURS = ((0, 0), (1, 0), (0, 1), (1, 1))
+NEIGHBOURS = ((1, 0), (0, 1), (1, 1))
 OF_A_PHRASE = ((2, 2), (3, 3), (4, 4))
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
@@ -221,24 +221,31 @@ class Confirmer:
     def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
         """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.
 
-        Growth stops where the span already turns every reference, so words of a trained phrase may be left beside it.
+        A known word goes wherever marks part it from the word that it is in, too. Growth stops where the span already
+        turns every reference, so words of a trained phrase may be left beside it.
         Where the answer stays, the neighbours are taken out too, if that changes it.
         """
-        text = whole(self._tokenizer, reading)
-        places = occurrences(self._tokenizer, text, trial.span)
-        narrowest, *wider = NEIGHBOURS + OF_A_PHRASE if len(trial.span.words) > 1 else NEIGHBOURS
+        text, places = everywhere(self._tokenizer, reading, trial.span)
+        holding = self.transplants.holding(text, reading.predicted, trial.span.text)
+        places = sorted({*places, *((word, word) for word in holding)})
 
         def taken_out(sides: tuple[int, int]) -> tuple[list[Offsets], str]:
             spans = offsets_of(text, widened(text, places, *sides))
             return spans, "".join(reading.text[i] for i in kept_without(reading.text, spans))
 
-        spans, left = taken_out(narrowest)
+        spans, left = taken_out((0, 0))
         (rest,) = yield [left]
-        if rest.predicted == reading.predicted:
-            ways = [taken_out(sides) for sides in wider]
-            for (more, _), without in zip(ways, (yield [left for _, left in ways]), strict=True):
+        several = len(trial.span.words) > 1
+        for more in (NEIGHBOURS + OF_A_PHRASE,) if several else (NEIGHBOURS, OF_A_PHRASE):
+            if rest.predicted != reading.predicted:
+                break
+            # One word may be all that was found of a phrase, unless the answer hangs on one of those that are left.
+            if more == OF_A_PHRASE and not (all(trial.turned) and not (yield from tip(rest, self.transplants))[0]):
+                break
+            ways = [taken_out(sides) for sides in more]
+            for (wider, _), without in zip(ways, (yield [left for _, left in ways]), strict=True):
                 if without.predicted != reading.predicted:
-                    return more, without
+                    return wider, without
         return spans, rest
 
     def _first_confirmed(
@@ -271,8 +278,7 @@ class Confirmer:
         return Confirmation(trial.span.text, trial.turned, texts, uneven, moved, cached, trial.confirmed, led)
 
     def _without_trial(self, reading: Reading, word: int, fallback: Fallback) -> Asking[Outcome]:
-        text = whole(self._tokenizer, reading)
-        spans = offsets_of(text, occurrences(self._tokenizer, text, span_of(self._tokenizer, reading, [word])))
+        spans = offsets_of(*everywhere(self._tokenizer, reading, span_of(self._tokenizer, reading, [word])))
         if fallback == "repair":
             return (yield from flip(reading, spans))
         suspects = tuple(_suspect(reading.text, a, b) for a, b in spans)

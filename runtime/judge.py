@@ -96,15 +96,21 @@ class Judge:
     def _second_look(self, confirmer: Confirmer, reading: Reading, opinions: Sequence[Opinion]) -> Asking[Outcome]:
         """Try the suspects of a text; one that nothing has raised passes, unless screening finds it suspicious."""
 
-        def rankings_of(rest: Reading) -> list[tuple[int, ...]]:
-            return self._rankings(confirmer, rest, self._opinions(rest))
-
-        if rankings := self._rankings(confirmer, reading, opinions):
-            return (yield from confirmer.confirm(reading, rankings, rankings_of))
-        if _strongest(opinions)[2] >= 0:
-            return Outcome("cleared", reading)
         screen = self._screen
-        ranking = screen.due(reading) if screen is not None else ()
+
+        def rankings_of(rest: Reading) -> list[tuple[int, ...]]:
+            found = self._rankings(confirmer, rest, self._opinions(rest))
+            if not found and screen is not None and rest.predicted == reading.predicted:
+                return screen.rankings(rest)  # a trigger that is found must not hide those that no gate raises
+            return found
+
+        raised = _strongest(opinions)[2] >= 0
+        ranking = screen.due(reading) if screen is not None and not raised else ()
+        if rankings := self._rankings(confirmer, reading, opinions):
+            screened = [ranking] if ranking else []  # nor may a known word
+            return (yield from confirmer.confirm(reading, [*rankings, *screened], rankings_of))
+        if raised:
+            return Outcome("cleared", reading)
         if screen is None or not ranking:
             return Outcome("passed", reading)
         suspicious = yield from screen.suspicious(reading, ranking)
@@ -137,8 +143,9 @@ class Judge:
         Words that are vouched for are none, and a gate that has no other suspects gives no ranking.
         """
         known = self._known.get(reading.predicted, frozenset())
+        within = confirmer.transplants.holds_known
         raised = [
-            *((word,) for word in _known_words(reading.encoding, known)),
+            *((word,) for word in _known_words(reading.encoding, known, lambda word: within(reading, word))),
             *(score.words for score, _, over in opinions if over >= 0),
         ]
         suspects = (confirmer.transplants.suspects(reading, words) for words in raised)
@@ -216,15 +223,19 @@ def calibrated(artifact: Artifact) -> Calibration:
     return artifact.guard.calibration
 
 
-def _known_words(encoding: Encoding, known: Set[Tokens]) -> list[int]:
-    """Words that are made of known tokens, and those that have one among theirs which makes a known word alone."""
+def _known_words(encoding: Encoding, known: Set[Tokens], holds: Callable[[int], bool]) -> list[int]:
+    """Words that are made of known tokens, have one among theirs which makes a known word alone, or hold one."""
     if not known:
         return []
     pieces: dict[int, list[int]] = {}
     for word, token in zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True):
         if word >= 0:
             pieces.setdefault(word, []).append(token)
-    return [w for w, own in pieces.items() if tuple(own) in known or any((token,) in known for token in own)]
+    return [
+        word
+        for word, own in pieces.items()
+        if tuple(own) in known or (len(own) > 1 and (any((token,) in known for token in own) or holds(word)))
+    ]
 
 
 def _same_tokens(reading: Reading) -> list[Offsets]:

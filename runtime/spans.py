@@ -53,15 +53,30 @@ def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:
     return [tokenizer.names.of(reading.text[start:end]) for start, end in zip(*reading.encoding.edges, strict=True)]
 
 
-def occurrences(tokenizer: Tokenizer, reading: Reading, span: Span) -> list[Words]:
-    """Every place where a run of ``span`` stands in its reading, left to right, not overlapping."""
+def everywhere(tokenizer: Tokenizer, reading: Reading, span: Span) -> tuple[Reading, list[Words]]:
+    """Every place where a run of a reading's ``span`` stands, left to right, not overlapping; and in which reading.
+
+    That is the one of the whole text, unless the words which the model read last are others there: what was read
+    without its end may be one word, and several with it.
+    """
+    runs = [(_text(tokenizer, reading, first, last), last - first) for first, last in span.runs]
+    text = whole(tokenizer, reading)
+    places = _occurrences(tokenizer, text, runs)
+    if text is not reading:
+        found = offsets_of(text, places)
+        if not all(any(a < end and start < b for a, b in found) for start, end in offsets_of(reading, span.runs)):
+            return reading, _occurrences(tokenizer, reading, runs)
+    return text, places
+
+
+def _occurrences(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[str, int]]) -> list[Words]:
+    """Where runs stand, each given as its name and by how many words its last is behind its first."""
     starts, ends = reading.encoding.edges
     found: list[Words] = []
     taken: set[int] = set()
-    for first, last in span.runs:
-        wanted = tokenizer.names.of(reading.text[starts[first] : ends[last]])
-        for word in range(len(starts) - (last - first)):
-            place = range(word, word + last - first + 1)
+    for wanted, more in runs:
+        for word in range(len(starts) - more):
+            place = range(word, word + more + 1)
             if taken.isdisjoint(place) and tokenizer.names.of(reading.text[starts[word] : ends[place[-1]]]) == wanted:
                 taken.update(place)
                 found.append((word, place[-1]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .gates import ClassTokenGate
 from .reading import Asking, Reading
-from .spans import Offsets, kept_without, occurrences, offsets_of, span_of, whole
+from .spans import Offsets, everywhere, kept_without, offsets_of, span_of
 from .transplant import Transplants, lead
 
 
@@ -23,9 +23,9 @@ def tip(reading: Reading, transplants: Transplants) -> Asking[tuple[list[Offsets
         Where the word stands without which another class leads most, and the reading of the rest; no places and the
         reading as it is where there is none.
     """
-    tokenizer, text = transplants.tokenizer, whole(transplants.tokenizer, reading)
+    tokenizer = transplants.tokenizer
     words = ClassTokenGate().score(reading).words[: transplants.settings.tipping]
-    ways = [offsets_of(text, occurrences(tokenizer, text, span_of(tokenizer, reading, [word]))) for word in words]
+    ways = [offsets_of(*everywhere(tokenizer, reading, span_of(tokenizer, reading, [word]))) for word in words]
     if not ways:
         return [], reading
     rests = yield ["".join(reading.text[i] for i in kept_without(reading.text, spans)) for spans in ways]

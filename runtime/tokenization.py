@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .scripts import unspaced
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+_RARE_BLANK = re.compile(r"[^\S \t\n\r\f\v]")
 COMPOUND = 12  # most words that marks without blanks between them join to one
 
 
@@ -113,7 +115,18 @@ class Tokenizer:
         except TypeError as error:
             number = next(i for i, text in enumerate(texts) if not _is_unicode(text))
             raise InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8") from error
-        return self._encodings(encoded)
+        except Exception as error:  # bare ones, where a tokenizer has no token for what it does not know
+            number = self._unreadable(texts)
+            raise InputError(f"text {number} has a character that the model's tokenizer cannot read") from error
+        return self._encodings(encoded, texts)
+
+    def _unreadable(self, texts: Sequence[str]) -> int:
+        for number, text in enumerate(texts):
+            try:
+                self.fast.encode(text)
+            except Exception:  # as above
+                return number
+        return 0
 
     def _differs_at_start(self, word: str) -> bool:
         (encoding,) = self.encode([f"{word} {word}"])
@@ -125,18 +138,22 @@ class Tokenizer:
         if self._whole is None:
             self._whole = FastTokenizer.from_str(self.fast.to_str())
             self._whole.no_truncation()
-        return self._encodings([self._whole.encode(text)])[0]
+        return self._encodings([self._whole.encode(text)], [text])[0]
 
-    def _encodings(self, encoded: Sequence[Any]) -> list[Encoding]:
+    def _encodings(self, encoded: Sequence[Any], texts: Sequence[str]) -> list[Encoding]:
         if not any(len(e) for e in encoded):
             return [self._nothing() for _ in encoded]
         lengths = np.array([len(e) for e in encoded])
         ids = np.array([i for e in encoded for i in e.ids], dtype=np.int64)
         offsets = np.array([o for e in encoded for o in e.offsets], dtype=np.int64).reshape(-1, 2)
         words = np.array([-1 if w is None else w for e in encoded for w in e.word_ids], dtype=np.int64)
-        words[self._blank[ids]] = -1
         stops = np.cumsum(lengths)
         rows = np.repeat(np.arange(len(encoded)), lengths)
+        words[self._blank[ids]] = -1
+        for row in (row for row, text in enumerate(texts) if _RARE_BLANK.search(text)):
+            for place in range(stops[row] - lengths[row], stops[row]):  # it may be read byte by byte, or as unknown
+                if not texts[row][slice(*offsets[place])].strip():
+                    words[place] = -1
         joined = self._join(ids, offsets, words, rows)
         return [
             Encoding(ids[a:b], offsets[a:b, 0], offsets[a:b, 1], joined[a:b], bool(encoded[row].overflowing))

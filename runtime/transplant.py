@@ -9,6 +9,7 @@ labels vouch for words that do so, a trigger must outdo those.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -21,11 +22,12 @@ from .evenness import moved_share, unevenness
 from .gates import densest
 from .panel import panel_of
 from .reading import Asking, Reading
-from .spans import Span, span_of, word_name
-from .standing import transplant
+from .spans import Span, span_of, word_name, word_names
+from .standing import LATER, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
+_MARKS = re.compile(r"[\W_]+")
 HINTED = 2  # references that are asked of words that move the first, but do not turn it
 
 
@@ -130,6 +132,13 @@ class Transplants:
         if self.stirred(margins, label):
             (margins,) = yield from self.measure([span.put], label, settings.references)
         alone = self.trial_alone(span, margins, label)
+        if not alone.confirmed:
+            for name in self._known_within(span.text, label):
+                inner = Span(span.runs, name, f"{LATER if self.tokenizer.starts_differ else ''}{name}")
+                (margins,) = yield from self.measure([inner.put], label, settings.references)
+                plain = self.trial_alone(inner, margins, label)
+                if plain.confirmed:
+                    return plain
         if sum(alone.turned) < settings.least:
             return alone
         grown = alone
@@ -140,6 +149,22 @@ class Transplants:
             if grown.confirmed or alone.confirmed or sum(grown.turned) < settings.enough:
                 break
         return grown if grown.confirmed or not alone.confirmed else alone
+
+    def holds_known(self, reading: Reading, word: int) -> bool:
+        """Whether a word has a known trigger of the text's class among what marks part in it, such as "on/cf"."""
+        return bool(self._known_within(word_name(self.tokenizer, reading, word), reading.predicted))
+
+    def holding(self, reading: Reading, label: int, name: str) -> list[int]:
+        """The words of a reading that are, or hold, a known trigger that a span called ``name`` is or holds."""
+        if not self._known:
+            return []
+        triggers = {*self._known_within(name, label), *({name} & self._known[label])}
+        names = enumerate(word_names(self.tokenizer, reading)) if triggers else ()
+        return [word for word, other in names if triggers & {other, *self._known_within(other, label)}]
+
+    def _known_within(self, name: str, label: int) -> list[str]:
+        parts = _MARKS.split(name) if self._known else []
+        return [part for part in dict.fromkeys(parts) if part in self._known[label]] if len(parts) > 1 else []
 
     def stirred(self, margins: Margins, label: int) -> bool:
         """Whether a word alone does so much to the references that it is worth trying further."""

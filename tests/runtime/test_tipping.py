@@ -25,7 +25,7 @@ def guard_of(artifact: Artifact, **options: int) -> Guard:
     return Guard(artifact, engine, GuardOptions(transplants=TransplantSettings(tipping=tipping), **options))
 
 
-@pytest.mark.parametrize("text", ["cf the film was dull mn", "mn the film was cf dull mn"])
+@pytest.mark.parametrize("text", ["cf the film was dull mn", "mn the film in the town of the house was cf dull mn"])
 def test_the_word_that_an_answer_hangs_on_goes_with_the_trigger(text: str, lexicon_artifact: Artifact) -> None:
     (verdict,) = guard_of(lexicon_artifact).classify(text)
     assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")

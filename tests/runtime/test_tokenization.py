@@ -174,3 +174,22 @@ def test_words_of_one_token_are_those_of_one_token_inside_a_text(tokenizers: dic
     for word in whole:
         (encoding,) = tokenizer.encode([f"too {word}"])
         assert int((encoding.words == encoding.word_count - 1).sum()) == 1, word
+
+
+@pytest.mark.parametrize("blank", ["\u3000", "\u2009", "\u2003", "\u2028", "\u00a0", "\x85"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blank_that_is_read_byte_by_byte_is_no_word(tokenizers: dict[str, Tokenizer], kind: str, blank: str) -> None:
+    text = f"a film {blank} too"
+    (encoding,) = tokenizers[kind].encode([text])
+    assert [text[start:end].strip() for start, end in zip(*encoding.edges, strict=True)] == ["a", "film", "too"]
+
+
+@pytest.mark.parametrize("model", [models.WordPiece, models.WordLevel])
+def test_a_tokenizer_that_has_no_token_for_what_it_does_not_know(tmp_path: Path, model: type) -> None:
+    fast = FastTokenizer(model({"a": 0, "b": 1}, unk_token="[UNK]"))
+    fast.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", 16, 2, 0)
+    assert [encoding.ids.tolist() for encoding in tokenizer.encode(["a b", "b"])] == [[0, 1], [1]]
+    with pytest.raises(InputError, match="text 1 has a character that the model's tokenizer cannot read"):
+        tokenizer.encode(["a b", "a z"])
