@@ -129,7 +129,7 @@ def test_around_a_word_the_rest_of_a_phrase_is_tried(make: Make) -> None:
 
     steps = asked_up_to_the_phrase(trial)
     left_out = steps.send([reading] * len(NEIGHBOURS))
-    assert len(left_out) == TransplantSettings().tipping, "each of the strongest words in turn"
+    assert 1 < len(left_out) <= TransplantSettings().tipping, "each of the strongest words in turn"
     assert steps.send([reading] * len(left_out))[-1] == ""
     with pytest.raises(StopIteration) as stop:
         steps.send([reading, reading, calm])
