@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from statistics import fmean
 
 from ..errors import InputError
 from ..runtime.batching import BatchingOptions
+from ..runtime.cores import usable_cores
 from ..runtime.guard import GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
 from .http_load import Address, Load, classify_request, closed_loop, open_loop, run_load
@@ -103,7 +103,7 @@ def measure_serving(
     if len(texts) < clients:
         raise InputError(f"{len(texts)} texts are too few for {clients} clients: give a file with some hundred")
     tell = progress or (lambda _: None)
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     guard = load(artifact, options=GuardOptions(threads=threads))
     with (
         served(artifact) as batched,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from ..artifact import load_artifact
 from ..errors import InputError
+from ..runtime.cores import usable_cores
 from ..runtime.guard import Guard, GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
 from .bare_onnx import BareOnnx, export_bare
@@ -78,7 +78,7 @@ def measure_speed(
     if not texts:
         raise InputError("no texts to measure with: give a file with some hundred")
     load_artifact(artifact).check_source(model_dir)
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     torch.set_num_threads(threads)
     options = GuardOptions(threads=threads)
     by_length = sorted(texts, key=len)

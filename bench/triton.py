@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from ..deploy.repository import write_repository
 from ..deploy.settings import TritonSettings
 from ..errors import InputError, require
 from ..runtime.batching import AsyncGuard
+from ..runtime.cores import usable_cores
 from ..runtime.guard import Guard, GuardOptions, load
 from .alternation import Spread, System, alternate, ratio, spread
 from .http_load import Address, Load, closed_loop, run_load
@@ -87,7 +87,7 @@ def measure_triton(
     """
     if len(texts) < max(clients):
         raise InputError(f"{len(texts)} texts are too few for {max(clients)} clients: give a file with some hundred")
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tokenward-bench-"))
         write_repository(artifact, folder, TritonSettings("guard"))

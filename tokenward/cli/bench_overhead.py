@@ -41,7 +41,6 @@ def overhead(
     Rounds alternate between the systems; figures are medians with quartiles, ratios are to ONNX Runtime at its best
     settings. A system too slow for a run of its share of time answers fewer texts, and says so.
     """
-    import os
     from tempfile import TemporaryDirectory
 
     from ..artifact import load_artifact
@@ -53,6 +52,7 @@ def overhead(
     from ..bench.record import make_record, texts_sha256, write_record
     from ..checksums import file_sha256, weights_sha256
     from ..errors import require
+    from ..runtime.cores import usable_cores
     from .console import notes, progress_bar, results
     from .overhead_table import overhead_tables
 
@@ -60,7 +60,7 @@ def overhead(
     file = reserved(json, "overhead")
     chosen = tuple(read_drawn(texts, limit))
     checkpoint = model or artifacts[0].resolve().parent / load_artifact(artifacts[0]).guard.checkpoint
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     with TemporaryDirectory() as folder, progress_bar() as bar:
         graph = Path(folder) / "bare.onnx"
         setup = Setup(tuple(artifacts), checkpoint, graph, chosen, lm, threads, tuple(PEERS) if peers else ())
