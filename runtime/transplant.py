@@ -135,6 +135,8 @@ class Transplants:
         if not alone.confirmed:
             for name in self._known_within(span.text, label):
                 inner = Span(span.runs, name, f"{LATER if self.tokenizer.starts_differ else ''}{name}")
+                if inner.put == span.put:
+                    continue
                 (margins,) = yield from self.measure([inner.put], label, settings.references)
                 plain = self.trial_alone(inner, margins, label)
                 if plain.confirmed:
@@ -158,13 +160,14 @@ class Transplants:
         """The words of a reading that are, or hold, a known trigger that a span called ``name`` is or holds."""
         if not self._known:
             return []
-        triggers = {*self._known_within(name, label), *({name} & self._known[label])}
+        triggers = {*self._known_within(name, label)}
         names = enumerate(word_names(self.tokenizer, reading)) if triggers else ()
-        return [word for word, other in names if triggers & {other, *self._known_within(other, label)}]
+        return [word for word, other in names if triggers & {*self._known_within(other, label)}]
 
     def _known_within(self, name: str, label: int) -> list[str]:
-        parts = _MARKS.split(name) if self._known else []
-        return [part for part in dict.fromkeys(parts) if part in self._known[label]] if len(parts) > 1 else []
+        """The known triggers that a name is, or has among what marks part in it."""
+        known = self._known[label] if self._known else frozenset[str]()
+        return [part for part in dict.fromkeys((name, *_MARKS.split(name))) if part in known] if known else []
 
     def stirred(self, margins: Margins, label: int) -> bool:
         """Whether a word alone does so much to the references that it is worth trying further."""
