@@ -240,8 +240,10 @@ class Confirmer:
             if rest.predicted != reading.predicted:
                 break
             # One word may be all that was found of a phrase, unless the answer hangs on one of those that are left.
-            if more == OF_A_PHRASE and not (all(trial.turned) and not (yield from tip(rest, self.transplants))[0]):
-                break
+            if more == OF_A_PHRASE:
+                sure = all(trial.turned) and self.transplants.settings.tipping
+                if not sure or (yield from tip(rest, self.transplants))[0]:
+                    break
             ways = [taken_out(sides) for sides in more]
             for (wider, _), without in zip(ways, (yield [left for _, left in ways]), strict=True):
                 if without.predicted != reading.predicted:

@@ -19,5 +19,5 @@ def test_takes_nothing_that_needs_more_than_numpy_and_tokenizers():
     packages = {name.split(".")[1] for name in needed_modules("tokenward.deploy.served.model") if "." in name}
     assert packages == {
         *("artifact", "card", "checksums", "deploy", "errors", "files", "kernels", "listing", "records"),
-        *("relabelling", "runtime"),
+        *("relabelling", "runtime", "weight_files"),
     }

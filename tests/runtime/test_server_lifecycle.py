@@ -235,7 +235,7 @@ def _connects(address: tuple[str, int]) -> bool:
 def _status(url: str) -> int:
     try:
         return httpx.get(url + "/readyz").status_code
-    except httpx.ConnectError:
+    except httpx.TransportError:  # not there yet, or busy
         return 0
 
 
