@@ -89,6 +89,9 @@ def serving(artifact: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
             pytest.fail("the server did not start: " + "".join(lines))
         yield process, found[0]
     finally:
+        if "--workers" in options and process.poll() is None:  # they outlive a parent that is killed
+            process.terminate()
+            process.communicate(timeout=60)
         process.kill()
         process.communicate()
 
