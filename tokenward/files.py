@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -27,9 +26,7 @@ def writing(path: Path) -> Iterator[IO[str]]:
             yield stream
         return
     target = Path(os.path.realpath(path))
-    part = target.with_name(
-        f"{target.name}.{token_hex(4)}.part"
-    )  # of this writer alone: others may write the same file
+    part = target.with_name(f"{target.name}.{token_hex(4)}.part")  # others may write the same file
     try:
         with part.open("x", encoding="utf-8") as stream:
             yield stream
@@ -52,7 +49,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
-        with suppress(OSError):
+        with suppress(OSError, ImportError):
             descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
             stack.callback(os.close, descriptor)
             _wait_for_lock(descriptor)
@@ -60,6 +57,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _wait_for_lock(descriptor: int) -> None:
+    import fcntl  # not on Windows
+
     until = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < until:
         try:
