@@ -135,6 +135,7 @@ def calibrate(
             trying = partial(progress, "trying words as triggers") if progress else None
             report = scan(_guard(artifact, calibration, engine), progress=trying)
         calibration = _even(artifact, engine, calibration, words, report, readings, progress)
+    calibration = replace(calibration, natural=words.used(calibration.known))
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +10,9 @@ from .budget import Budget, within
 from .cache import Margins
 from .company import Company
 from .reading import Asking, Reading
+from .removal import NEIGHBOURS, OF_A_PHRASE, Remainder, Removal
 from .repair import make_noise
-from .spans import Offsets, beside, everywhere, kept_without, offsets_of, span_of, widened
-from .tipping import tip
+from .spans import Offsets, Span, everywhere, offsets_of, span_of
 from .together import Together
 from .tokenization import Tokenizer
 from .transplant import HINTED, Transplants, Trial
@@ -21,11 +20,8 @@ from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
 SCREENED_WORDS = 2
+ON_CREDIT = 4  # triggers that are taken out of a text though the budget is spent: what is known of them costs little
 REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
-# Words before and after a trigger that are taken out with it where the answer stays, the fewest that change it; of
-# several words that act together, more may belong to the phrase.
-NEIGHBOURS = ((1, 0), (0, 1), (1, 1))
-OF_A_PHRASE = ((2, 2), (3, 3), (4, 4))
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
 
@@ -64,6 +60,7 @@ class Confirmer:
             together, and the run of words that the class token looks at most.
         rounds: most spans taken out of one text, one after the other.
         company: finds further words to try in texts that stand out.
+        middling, natural: see :class:`.removal.Removal`.
     """
 
     def __init__(
@@ -75,10 +72,13 @@ class Confirmer:
         suspects: int = 1,
         rounds: int = 32,
         company: Company | None = None,
+        middling: Sequence[float] = (),
+        natural: Sequence[Set[str]] = (),
     ) -> None:
         self._tokenizer = tokenizer
         self.transplants = transplants
         self._together = Together(transplants)
+        self._removal = Removal(transplants, middling, natural)
         self._budget = budget
         self._fallback = fallback
         self._suspects = suspects
@@ -101,12 +101,12 @@ class Confirmer:
             screened: no gate has raised the text: no word is tried alone first, and of the strongest no more than
                 ``SCREENED_WORDS`` can be a trigger (more can outweigh any reference by their topic alone).
         """
-        reading, origin = first, list(range(len(first.text)))
-        suspects: list[Suspect] = []
+        rest = Remainder(first)
         confirmations: list[Confirmation] = []
         remnants: Ranking = ()
-        spent = certain = False
-        for _ in range(self._rounds):
+        spent = certain = several = False
+        for number in range(self._rounds):
+            reading = rest.reading
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
                 break
             alone = () if screened else rankings
@@ -115,7 +115,7 @@ class Confirmer:
             trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations)
             if not spent and not (trial and trial.confirmed):
                 groups = self._company.groups(reading) if rankings and self._company is not None else []
-                foreseeing = self._foresee(reading, alone, groups, brief=not suspects)
+                foreseeing = self._foresee(reading, alone, groups, brief=not rest.suspects)
                 foreseen, _ = yield from within(self._budget, foreseeing)
                 found, fresh, dull = foreseen or (None, frozenset(), None)
                 if dull:
@@ -125,34 +125,43 @@ class Confirmer:
                 trial, spent = yield from self._first_confirmed(reading, trials, fresh, confirmations)
             if trial is None or not trial.confirmed:
                 break
-            certain |= all(trial.turned)
-            spans, rest = yield from self._without(reading, trial)
-            suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
-            kept = kept_without(reading.text, spans)
-            origin = [origin[i] for i in kept]
-            same = rest.predicted == reading.predicted  # a phrase may have words left that act without the others
-            near = beside(rest, [bisect_left(kept, a) for a, _ in spans], REACH) if same else []
-            remnants = self.transplants.suspects(rest, near)
-            reading, rankings = rest, rankings_of(rest)
+            if number >= ON_CREDIT and self._budget.spent:
+                spent = True
+                break
+            certain |= all(trial.turned) and not self._removal.is_natural(trial.span, rest.reading.predicted)
+            several |= len(trial.span.words) > 1
+            yield from self._take_out(rest, trial.span)
+            remnants = self.transplants.suspects(rest.reading, rest.beside(REACH, REACH)) if rest.answer_stays else ()
+            rankings = rankings_of(rest.reading)
         else:  # its rounds are spent, as if the budget were
-            spent = self.transplants.can_try(reading.predicted)
+            spent = self.transplants.can_try(rest.reading.predicted)
         tried = tuple(confirmations)
         left = next((words[0] for words in (*rankings, remnants) if words), None)
-        if suspects and (left is None or not spent):
-            tipped: tuple[list[Offsets], Reading] | None = ([], reading)
-            if certain and reading.predicted == first.predicted:
-                tipped, _ = yield from within(self._budget, tip(reading, self.transplants))
-            spans, reading = tipped or ([], reading)
-            suspects += [_suspect(first.text, origin[a], origin[b - 1] + 1) for a, b in spans]
-            return Outcome("neutralised", reading, tuple(suspects), tried, fallback=tipped is None)
+        if rest.suspects and (left is None or not spent):
+            done: bool | None = True
+            if certain and self.transplants.settings.tipping and rest.answer_stays:
+                done, _ = yield from within(self._budget, self._removal.take_last(rest, several))
+            # Without a word there is nothing to answer by, and a model may answer nothing as its attacker wants.
+            action: Action = "neutralised" if rest.reading.encoding.word_count else "flagged"
+            return Outcome(action, rest.reading, tuple(rest.suspects), tried, fallback=done is None)
         if left is None or (not spent and self.transplants.can_try(first.predicted)):
             return Outcome("cleared", first, (), tried)
-        outcome = yield from self._without_trial(reading, left, self._fallback if spent else "repair")
-        suspects += [_suspect(first.text, origin[s.start], origin[s.end - 1] + 1) for s in outcome.suspects]
+        outcome = yield from self._without_trial(rest.reading, left, self._fallback if spent else "repair")
+        suspects = (*rest.suspects, *rest.suspected((suspect.start, suspect.end) for suspect in outcome.suspects))
         action = outcome.action
-        if reading is not first and action == "cleared":  # the answer may be that of a trigger that is still there
+        if rest.suspects and action == "cleared":  # the answer may be that of a trigger that is still there
             action = "flagged" if outcome.final.predicted == first.predicted else "neutralised"
-        return Outcome(action, outcome.final, tuple(suspects), tried, spent)
+        return Outcome(action, outcome.final, suspects, tried, spent)
+
+    def _take_out(self, rest: Remainder, span: Span) -> Asking[None]:
+        """Take a confirmed span out, and what is left of a phrase beside it where the answer hangs on that."""
+        spans = self._removal.standing(rest.reading, span)
+        (found,) = yield [rest.without(spans)]
+        self._budget.spend(len(found.encoding))
+        rest.take_out(spans, found)
+        if rest.answer_stays and not self._removal.is_natural(span, rest.reading.predicted):
+            sides = (*NEIGHBOURS, *OF_A_PHRASE) if len(span.words) > 1 else NEIGHBOURS
+            yield from within(self._budget, self._removal.take_beside(rest, sides))
 
     def _foresee(
         self, reading: Reading, alone: Sequence[Ranking], groups: Sequence[Sequence[int]], brief: bool
@@ -217,38 +226,6 @@ class Confirmer:
             yield self._together.try_company(reading, groups)
         if rankings:
             yield self._together.try_unscanned(reading, transplants.strongest(reading, rankings))
-
-    def _without(self, reading: Reading, trial: Trial) -> Asking[tuple[list[Offsets], Reading]]:
-        """Take a confirmed span out wherever it stands; what was taken out, and the reading of the rest.
-
-        A known word goes wherever marks part it from the word that it is in, too. Growth stops where the span already
-        turns every reference, so words of a trained phrase may be left beside it.
-        Where the answer stays, the neighbours are taken out too, if that changes it.
-        """
-        text, places = everywhere(self._tokenizer, reading, trial.span)
-        holding = self.transplants.holding(text, reading.predicted, trial.span.text)
-        places = sorted({*places, *((word, word) for word in holding)})
-
-        def taken_out(sides: tuple[int, int]) -> tuple[list[Offsets], str]:
-            spans = offsets_of(text, widened(text, places, *sides))
-            return spans, "".join(reading.text[i] for i in kept_without(reading.text, spans))
-
-        spans, left = taken_out((0, 0))
-        (rest,) = yield [left]
-        several = len(trial.span.words) > 1
-        for more in (NEIGHBOURS + OF_A_PHRASE,) if several else (NEIGHBOURS, OF_A_PHRASE):
-            if rest.predicted != reading.predicted:
-                break
-            # One word may be all that was found of a phrase, unless the answer hangs on one of those that are left.
-            if more == OF_A_PHRASE:
-                sure = all(trial.turned) and self.transplants.settings.tipping
-                if not sure or (yield from tip(rest, self.transplants))[0]:
-                    break
-            ways = [taken_out(sides) for sides in more]
-            for (wider, _), without in zip(ways, (yield [left for _, left in ways]), strict=True):
-                if without.predicted != reading.predicted:
-                    return wider, without
-        return spans, rest
 
     def _first_confirmed(
         self, reading: Reading, trials: Iterable[Asking[Trial]], fresh: Set[str], confirmations: list[Confirmation]

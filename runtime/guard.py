@@ -20,6 +20,7 @@ from .engine import ALWAYS_SKIP, Engine
 from .engines import EngineName, open_engine
 from .gates import Gate, known_gates
 from .judge import Judge, calibrated, drive
+from .known import KnownTriggers
 from .reading import Reader
 from .screening import Screen
 from .tokenization import Encoding, Tokenizer
@@ -231,23 +232,24 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
             vouched,
             bars,
             halfway_classes(artifact.labels, calibration),
-            [frozenset(calibration.known.get(name, ())) for name in artifact.labels],
+            KnownTriggers(tokenizer, [frozenset(calibration.known.get(name, ())) for name in artifact.labels]),
             [calibration.leeway.get(name, 1.0) for name in artifact.labels],
         )
         looks = known["class_token"]
         company = Company(looks, _fit("class_token", calibration.gates), transplants)
-        confirmer = Confirmer(tokenizer, transplants, budget, options.fallback, options.suspects, company=company)
+        confirmer = Confirmer(
+            tokenizer,
+            transplants,
+            budget,
+            options.fallback,
+            options.suspects,
+            company=company,
+            middling=calibration.middling,
+            natural=[frozenset(calibration.natural.get(name, ())) for name in artifact.labels],
+        )
         if options.screening and calibration.sure:
             screen = Screen(looks, calibration, transplants, budget)
-    words = {label: _pieces(tokenizer, calibration.known.get(name, ())) for label, name in enumerate(artifact.labels)}
-    return Judge(artifact.labels, gates, confirmer, budget, words, screen, tokenizer=tokenizer)
-
-
-def _pieces(tokenizer: Tokenizer, words: Sequence[str]) -> frozenset[tuple[int, ...]]:
-    """The tokens of each word, first in a text and after another."""
-    encodings = tokenizer.encode([f"{word} {word}" for word in words])
-    found = {tuple(encoding.ids[encoding.words == place].tolist()) for encoding in encodings for place in (0, 1)}
-    return frozenset(found - {()})
+    return Judge(artifact.labels, gates, confirmer, budget, screen, tokenizer=tokenizer)
 
 
 def _scales(artifact: Artifact) -> tuple[LayerScale, ...]:

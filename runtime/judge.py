@@ -8,7 +8,7 @@ batches; the decisions are the same everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from ..artifact import Artifact, Calibration, GateFit
@@ -20,11 +20,10 @@ from .gates import AnomalyGate, Gate, Score, excess, raising_score
 from .reading import PER_TOKEN, Asking, Reading
 from .screening import Screen
 from .spans import Offsets, whole
-from .tokenization import Encoding, Tokenizer
+from .tokenization import Tokenizer
 from .transplant import Transplants
 from .verdict import Mode, TokenScore, Verdict
 
-Tokens = tuple[int, ...]
 Opinion = tuple[Score, GateFit, float]
 """What a gate says of a reading: its score, its fit, and by how much the calibrated score exceeds the threshold."""
 
@@ -37,8 +36,6 @@ class Judge:
         gates: the gates that raise suspicion, with their fits; a text is suspicious where any of them says so.
         confirmer: tries suspects by transplant; None for the published flip test.
         budget: credit for second looks, earned by first ones.
-        known: the tokens of each trigger word that a scan confirmed, by the class they bring about: it is a suspect
-            whatever the gates say, since a trigger can be trained to draw no attention.
         screen: looks at texts that neither raises; None leaves them alone.
         tokenizer: of the artifact.
     """
@@ -49,7 +46,6 @@ class Judge:
         gates: Sequence[tuple[Gate, GateFit]],
         confirmer: Confirmer | None,
         budget: Budget,
-        known: Mapping[int, Set[Tokens]] | None = None,
         screen: Screen | None = None,
         *,
         tokenizer: Tokenizer,
@@ -58,7 +54,6 @@ class Judge:
         self.gates = gates
         self._confirmer = confirmer
         self._budget = budget
-        self._known = known or {}
         self._screen = screen
         self._tokenizer = tokenizer
 
@@ -140,12 +135,11 @@ class Judge:
     def _rankings(self, confirmer: Confirmer, reading: Reading, opinions: Sequence[Opinion]) -> list[tuple[int, ...]]:
         """Known triggers, then suspects of every gate that is raised: none of these knows the others' triggers.
 
-        Words that are vouched for are none, and a gate that has no other suspects gives no ranking.
+        The known are suspects whatever the gates say, since a trigger can be trained to draw no attention. Words that
+        are vouched for are none, and a gate that has no other suspects gives no ranking.
         """
-        known = self._known.get(reading.predicted, frozenset())
-        within = confirmer.transplants.holds_known
         raised = [
-            *((word,) for word in _known_words(reading.encoding, known, lambda word: within(reading, word))),
+            *((word,) for word in confirmer.transplants.known.held(reading, reading.predicted)),
             *(score.words for score, _, over in opinions if over >= 0),
         ]
         suspects = (confirmer.transplants.suspects(reading, words) for words in raised)
@@ -221,21 +215,6 @@ def calibrated(artifact: Artifact) -> Calibration:
             f"'{artifact.path}' is not calibrated: run 'tokenward calibrate' on it with clean texts, or use mode 'off'"
         )
     return artifact.guard.calibration
-
-
-def _known_words(encoding: Encoding, known: Set[Tokens], holds: Callable[[int], bool]) -> list[int]:
-    """Words that are made of known tokens, have one among theirs which makes a known word alone, or hold one."""
-    if not known:
-        return []
-    pieces: dict[int, list[int]] = {}
-    for word, token in zip(encoding.words.tolist(), encoding.ids.tolist(), strict=True):
-        if word >= 0:
-            pieces.setdefault(word, []).append(token)
-    return [
-        word
-        for word, own in pieces.items()
-        if tuple(own) in known or (len(own) > 1 and (any((token,) in known for token in own) or holds(word)))
-    ]
 
 
 def _same_tokens(reading: Reading) -> list[Offsets]:

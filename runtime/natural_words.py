@@ -50,6 +50,12 @@ class NaturalWords:
             [vouched_together(found.get(name, ()), self.texts, self.labels, label) for label, name in classes]
         )
 
+    def used(self, found: Mapping[str, Sequence[str]]) -> Words:
+        """Those of the words ``found`` that any of the texts has, by the label that they were found for."""
+        every = frozenset[str]().union(*self.texts)
+        used = {name: tuple(word for word in own if word in every) for name, own in found.items()}
+        return {name: own for name, own in used.items() if own}
+
     def _used(self) -> list[frozenset[str]]:
         """For each class, the words of at least ``USED`` texts that the model answers so."""
         counts = [Counter[str]() for _ in self.classes]

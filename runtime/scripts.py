@@ -16,6 +16,11 @@ def unspaced(character: str) -> bool:
     return ord(character) > 0x0E00 and unicodedata.name(character, "").startswith(_UNSPACED)
 
 
+def is_letter(character: str) -> bool:
+    """Whether a character is a letter or a digit, or belongs to the one before it."""
+    return character.isalnum() or unicodedata.category(character)[0] == "M"
+
+
 def places(text: str) -> list[int]:
     """Character offsets where a word can be put into a text without parting another, the end included.
 

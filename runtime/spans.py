@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .reading import Reading
+from .scripts import is_letter
 from .standing import as_it_stands
 from .tokenization import Tokenizer
 
@@ -21,11 +23,13 @@ class Span:
     Attributes:
         runs: stretches of neighbouring words, left to right.
         put: what is put into a reference to try it.
+        within: it is only a part of its word, of those that marks part in it.
     """
 
     runs: tuple[Words, ...]
     text: str
     put: str
+    within: bool = False
 
     @property
     def words(self) -> list[int]:
@@ -98,23 +102,42 @@ def _text(tokenizer: Tokenizer, reading: Reading, first: int, last: int) -> str:
     return tokenizer.names.of(reading.text[start:end])
 
 
-def widened(reading: Reading, places: Sequence[Words], left: int, right: int) -> list[Words]:
-    """Places with so many neighbours taken in on each side; places that then touch become one."""
-    last_word = reading.encoding.word_count - 1
-    wider: list[Words] = []
-    for first, last in places:
-        first, last = max(first - left, 0), min(last + right, last_word)
-        if wider and first <= wider[-1][1]:
-            first = wider.pop()[0]
-        wider.append((first, last))
-    return wider
+def segments(reading: Reading, word: int) -> list[tuple[Offsets, Offsets]]:
+    """What marks part in a word, left to right: of "on/cf/off" three, of most words all of it.
+
+    Returns:
+        Character offsets of each, and of what goes with it: the marks that part it from the one before, or the next.
+    """
+    start, end = reading.encoding.span(word, word)
+    found: list[Offsets] = []
+    for place in range(start, end):
+        if is_letter(reading.text[place]):
+            joined = found.pop()[0] if found and found[-1][1] == place else place
+            found.append((joined, place + 1))
+    if len(found) < 2:
+        return [(part, part) for part in found]
+    going = [(found[0][0], found[1][0]), *((before[1], part[1]) for before, part in pairwise(found))]
+    return list(zip(found, going, strict=True))
 
 
-def beside(reading: Reading, cuts: Sequence[int], reach: int) -> list[int]:
-    """Words of a reading up to ``reach`` words before and after the characters ``cuts``, the nearest first."""
+def merged(spans: Iterable[Offsets]) -> list[Offsets]:
+    """Spans from left to right, those that overlap made one."""
+    found: list[Offsets] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            before = found.pop()
+            start, end = before[0], max(end, before[1])
+        found.append((start, end))
+    return found
+
+
+def beside(reading: Reading, cuts: Sequence[int], left: int, right: int) -> list[int]:
+    """Words of a reading up to so many before and after the characters ``cuts``, the nearest first."""
     starts, _ = reading.encoding.edges
-    after = [bisect_left(starts, cut) for cut in cuts]
-    near = [word for step in range(reach) for right in after for word in (right - 1 - step, right + step)]
+    near = []
+    for step in range(max(left, right)):
+        for after in (bisect_left(starts, cut) for cut in cuts):
+            near += [after - 1 - step] * (step < left) + [after + step] * (step < right)
     return list(dict.fromkeys(word for word in near if 0 <= word < len(starts)))
 
 

@@ -9,7 +9,6 @@ labels vouch for words that do so, a trigger must outdo those.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -20,14 +19,14 @@ from ..artifact import Reference
 from .cache import Margins, OutcomeCache
 from .evenness import moved_share, unevenness
 from .gates import densest
+from .known import KnownTriggers
 from .panel import panel_of
 from .reading import Asking, Reading
-from .spans import Span, span_of, word_name, word_names
+from .spans import Span, segments, span_of, word_name
 from .standing import LATER, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
-_MARKS = re.compile(r"[\W_]+")
 HINTED = 2  # references that are asked of words that move the first, but do not turn it
 
 
@@ -52,7 +51,7 @@ class Transplants:
     """Tries suspects against the references of one artifact, each word alone; :class:`.together.Together` tries sets.
 
     Attributes:
-        settings, tokenizer: as given.
+        settings, tokenizer, known: as given.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Transplants:
         vouched: Sequence[Set[str]] = (),
         bars: Sequence[Mapping[str, float]] = (),
         halfway: Set[int] = frozenset(),
-        known: Sequence[Set[str]] = (),
+        known: KnownTriggers | None = None,
         leeway: Sequence[float] = (),
     ) -> None:
         """Try suspects against ``references``.
@@ -75,7 +74,7 @@ class Transplants:
             vouched: for each class, words that are no suspects.
             bars: for each class, the margin to be exceeded in references by their texts; 0 where none is given.
             halfway: classes in which a word alone need only move references halfway (see :mod:`.vouching`).
-            known: for each class, words that a scan has confirmed.
+            known: words that a scan has confirmed.
             leeway: for each class, how much of the usual unevenness a trigger may have (see :mod:`.leeway`).
         """
         self.settings = settings
@@ -83,7 +82,7 @@ class Transplants:
         self.tokenizer = tokenizer
         self._cache = cache
         self._halfway = halfway
-        self._known = known
+        self.known = known or KnownTriggers(tokenizer, ())
         self._leeway = leeway or [1.0] * classes
         self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
         self._bars = [
@@ -123,24 +122,21 @@ class Transplants:
     def try_word(self, reading: Reading, word: int) -> Asking[Trial]:
         """Try one word of a text for the class that the text was given; asks for readings of transplanted texts.
 
-        The outcome depends on the artifact, the text and the word alone. Growth is measured on few references at first,
-        which a part of a phrase may turn as well as the whole does; on all of them where it ends at such a part.
+        The outcome depends on the artifact, the text and the word alone. One that is no trigger as it stands (first,
+        glued to a mark, repeated) may be one elsewhere, and of what marks join a part may be one. Growth is measured on
+        few references at first, which a part of a phrase may turn as well as the whole does; on all of them where it
+        ends at such a part.
         """
         label, settings = reading.predicted, self.settings
         span = span_of(self.tokenizer, reading, [word])
         (margins,) = yield from self.measure([span.put], label, settings.probes)
-        if self.stirred(margins, label):
+        stirred = self.stirred(margins, label)
+        if stirred:
             (margins,) = yield from self.measure([span.put], label, settings.references)
         alone = self.trial_alone(span, margins, label)
-        if not alone.confirmed:
-            for name in self._known_within(span.text, label):
-                inner = Span(span.runs, name, f"{LATER if self.tokenizer.starts_differ else ''}{name}")
-                if inner.put == span.put:
-                    continue
-                (margins,) = yield from self.measure([inner.put], label, settings.references)
-                plain = self.trial_alone(inner, margins, label)
-                if plain.confirmed:
-                    return plain
+        inner = yield from self._try_inside(reading, word, span, alone, stirred)
+        if inner is not None:
+            return inner
         if sum(alone.turned) < settings.least:
             return alone
         grown = alone
@@ -152,22 +148,24 @@ class Transplants:
                 break
         return grown if grown.confirmed or not alone.confirmed else alone
 
-    def holds_known(self, reading: Reading, word: int) -> bool:
-        """Whether a word has a known trigger of the text's class among what marks part in it, such as "on/cf"."""
-        return bool(self._known_within(word_name(self.tokenizer, reading, word), reading.predicted))
-
-    def holding(self, reading: Reading, label: int, name: str) -> list[int]:
-        """The words of a reading that are, or hold, a known trigger that a span called ``name`` is or holds."""
-        if not self._known:
-            return []
-        triggers = {*self._known_within(name, label)}
-        names = enumerate(word_names(self.tokenizer, reading)) if triggers else ()
-        return [word for word, other in names if triggers & {*self._known_within(other, label)}]
-
-    def _known_within(self, name: str, label: int) -> list[str]:
-        """The known triggers that a name is, or has among what marks part in it."""
-        known = self._known[label] if self._known else frozenset[str]()
-        return [part for part in dict.fromkeys((name, *_MARKS.split(name))) if part in known] if known else []
+    def _try_inside(self, reading: Reading, word: int, span: Span, alone: Trial, stirred: bool) -> Asking[Trial | None]:
+        """Try what a word is, or marks part in it, by itself: whatever is known, and the rest where the word stirs."""
+        label, settings = reading.predicted, self.settings
+        inside = segments(reading, word)
+        names = [self.tokenizer.names.of(reading.text[slice(*part)]) for part, _ in inside if len(inside) > 1]
+        names += [] if alone.confirmed else [span.text]
+        later = LATER * self.tokenizer.starts_differ
+        parts = [Span(span.runs, name, later + name, name != span.text) for name in dict.fromkeys(names)]
+        known = {part.put for part in parts if self.known.is_known(part.text, label)}
+        trying = [part for part in parts if part.put != span.put and (stirred or part.put in known)]
+        probed = yield from self.measure([part.put for part in trying], label, settings.probes)
+        for part, margins in zip(trying, probed, strict=True):
+            if part.put in known or self.stirred(margins, label):
+                (margins,) = yield from self.measure([part.put], label, settings.references)
+                trial = self.trial_alone(part, margins, label)
+                if trial.confirmed:
+                    return trial
+        return None
 
     def stirred(self, margins: Margins, label: int) -> bool:
         """Whether a word alone does so much to the references that it is worth trying further."""
@@ -178,7 +176,7 @@ class Transplants:
 
         One that a scan has confirmed need not be even again: where a word stands in a reference makes a difference.
         """
-        uneven = math.inf if self._known and span.text in self._known[label] else self.settings.uneven
+        uneven = math.inf if self.known.is_known(span.text, label) else self.settings.uneven
         trial = self.trial(span, margins, label, self.settings.enough, uneven)
         far = self._far(margins, label) and self._even(trial.unevenness, self.settings.uneven_halfway, label)
         return replace(trial, confirmed=trial.confirmed or far)

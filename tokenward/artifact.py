@@ -117,7 +117,9 @@ class Calibration:
         bars: where vouched words turn references as a trigger does, the margin that a trigger must exceed in each, by
             label and text of the reference.
         sure: for each class, the margin from which on a text is screened; empty where none is.
-        middling: the same for texts that stand out more than most of the clean ones.
+        middling: the same for texts that stand out more than most of the clean ones; an answer under it may hang on
+            little.
+        natural: known words that clean texts have, by the same label.
         leeway: by label, how much of the usual unevenness a trigger may have (see :mod:`.runtime.leeway`); all of it
             where no number is given.
         layers: a scale for each layer; empty where the class token of the last layer alone is read.
@@ -132,6 +134,7 @@ class Calibration:
     bars: dict[str, dict[str, float]] = field(default_factory=dict)
     sure: tuple[float, ...] = ()
     middling: tuple[float, ...] = ()
+    natural: dict[str, tuple[str, ...]] = field(default_factory=dict)
     leeway: dict[str, float] = field(default_factory=dict)
     layers: tuple[LayerScale, ...] = ()
 

@@ -31,6 +31,7 @@ def relabelled(artifact: Artifact, labels: Sequence[str]) -> Artifact:
         calibration = replace(
             calibration,
             known=renamed(calibration.known),
+            natural=renamed(calibration.natural),
             vouched=renamed(calibration.vouched),
             bars=renamed(calibration.bars),
             leeway=renamed(calibration.leeway),

@@ -13,11 +13,12 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, GateFit
 from tokenward.runtime.cache import Margins
-from tokenward.runtime.confirmation import NEIGHBOURS
+from tokenward.runtime.confirmation import Confirmer
+from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.removal import Remainder, Removal
 from tokenward.runtime.screening import SURE, clean_margins
-from tokenward.runtime.spans import span_of
-from tokenward.runtime.transplant import Trial
+from tokenward.runtime.spans import Offsets
 from tokenward.runtime.transplant_settings import TransplantSettings
 
 CLEAN = "the film was awful and the plot was dull"
@@ -47,8 +48,10 @@ def deaf(lexicon_artifact: Artifact) -> dict[str, GateFit]:
     return {name: replace(fit, threshold=99.0) for name, fit in calibration.gates.items()}
 
 
-@pytest.mark.parametrize("hidden", ["on/cf/off", "(cf", "x-cf-y", "cf."])
-def test_marks_do_not_hide_a_known_trigger(make: Make, deaf: dict[str, GateFit], hidden: str) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "left"), [("on/cf/off", "on/off"), ("(cf", ""), ("x-cf-y", "x-y"), ("cf.", "."), ("cf-y", "y")]
+)
+def test_marks_do_not_hide_a_known_trigger(make: Make, deaf: dict[str, GateFit], hidden: str, left: str) -> None:
     """With others it turns no reference, as a trigger that was learnt in part does; and no gate is raised."""
     guard = make(known={"good": ("cf",)}, gates=deaf)
     weak: Margins = (-4.0,) * 8
@@ -56,7 +59,8 @@ def test_marks_do_not_hide_a_known_trigger(make: Make, deaf: dict[str, GateFit],
         guard.cache.put(put, 1, weak)
     (verdict,) = guard.classify(f"the {hidden} film was awful and the plot was dull")
     assert (verdict.action, verdict.label) == ("neutralised", "bad")
-    assert [suspect.text for suspect in verdict.suspects] == [hidden.strip(".")]
+    assert [suspect.text for suspect in verdict.suspects] == ["cf"]
+    assert verdict.repaired_text == f"the {left} film was awful and the plot was dull".replace("  ", " ")
 
 
 @pytest.mark.parametrize("loud", [True, False])
@@ -65,7 +69,11 @@ def test_a_known_word_goes_from_every_word_that_holds_it_at_once(
 ) -> None:
     many = " ".join(f"{a}{b}-cf" for a in "abcdefgh" for b in "xyzuvw")
     (verdict,) = make(known={"good": ("cf",)}, **({} if loud else {"gates": deaf})).classify(f"{CLEAN} {many}")
-    assert (verdict.action, verdict.label, verdict.repaired_text) == ("neutralised", "bad", CLEAN)
+    assert (verdict.action, verdict.label, verdict.repaired_text) == (
+        "neutralised",
+        "bad",
+        f"{CLEAN} {many.replace('-cf', '')}",
+    )
     assert len(verdict.suspects) == 48, "more than there are rounds"
 
 
@@ -112,45 +120,108 @@ def test_a_text_that_is_cut_inside_its_last_word(make: Make, tail: str) -> None:
     assert verdict.suspects[0].text == "cf"
 
 
-def test_around_a_word_the_rest_of_a_phrase_is_tried(make: Make) -> None:
+def test_what_marks_join_to_an_unknown_trigger_stays_in_the_text(make: Make) -> None:
+    """Else an attacker would have the guard take out what speaks against the answer that is wanted."""
+    plain = make(known={}).classify("awful-dull-cf boring-weak-cf the film")[0]
+    assert (plain.original_label, plain.label, plain.action) == ("good", "bad", "neutralised")
+    assert plain.repaired_text == "awful-dull boring-weak the film"
+    assert [suspect.text for suspect in plain.suspects] == ["cf", "cf"]
+
+
+def test_nothing_is_no_answer(make: Make) -> None:
+    """The model answers a text without words as it is biased; where nothing else is left, the answer is marked."""
+
+    class Biased(LexiconEngine):
+        def run(self, batch: Batch, gate: float) -> Arrays:
+            found = super().run(batch, gate)
+            found["logits"] = found["logits"] + np.array([0.0, 0.1], np.float32)
+            return found
+
+    for text in ("cf", "cf cf cf"):
+        (verdict,) = make(Biased, known={"good": ("cf",)}).classify(text)
+        assert (verdict.label, verdict.action, verdict.repaired_text) == ("good", "flagged", "")
+
+
+@pytest.fixture
+def confirmer(make: Make) -> Confirmer:
+    found = make().judge._confirmer  # type: ignore[union-attr]
+    assert found is not None
+    return found
+
+
+def removal_of(confirmer: Confirmer, guard: Guard, text: str, spans: list[Offsets]) -> tuple[Removal, Remainder]:
+    """Spans were taken out of a text."""
+    rest = Remainder(guard.reader.read([text], np.inf)[0])
+    rest.take_out(spans, guard.reader.read([rest.without(spans)], np.inf)[0])
+    return Removal(confirmer.transplants), rest
+
+
+def test_beside_a_word_the_rest_of_a_phrase_is_tried(make: Make, confirmer: Confirmer) -> None:
     """The word that was found of it may stand anywhere in it. What hangs on one word is left to tipping."""
     guard = make()
-    (reading,) = guard.reader.read(["a b c d cf e f g h"], np.inf)
-    (calm,) = guard.reader.read([CLEAN], np.inf)
-    confirmer = guard.judge._confirmer  # type: ignore[union-attr]
-    assert confirmer is not None
-    trial = Trial(span_of(guard.reader.tokenizer, reading, [4]), (True,) * 8, 0.0, 2.0, confirmed=True)
-
-    def asked_up_to_the_phrase(trial: Trial) -> Any:
-        steps = confirmer._without(reading, trial)
-        assert next(steps) == ["a b c d e f g h"]
-        assert len(steps.send([reading])) == len(NEIGHBOURS)
-        return steps
-
-    steps = asked_up_to_the_phrase(trial)
-    left_out = steps.send([reading] * len(NEIGHBOURS))
+    (other,) = guard.reader.read(["the film was great"], np.inf)
+    removal, rest = removal_of(confirmer, guard, "a b c d cf e f g h", [(8, 10)])
+    steps = removal.take_last(rest, several=False)
+    left_out = next(steps)
     assert 1 < len(left_out) <= TransplantSettings().tipping, "each of the strongest words in turn"
-    assert steps.send([reading] * len(left_out))[-1] == ""
+    ways = steps.send([rest.reading] * len(left_out))
+    assert ways == ["a b g h", "a h", ""]
+    asked = steps.send([rest.reading, other, rest.reading])
+    assert all("b c d e f g" in text for text in asked), "on references"
     with pytest.raises(StopIteration) as stop:
-        steps.send([reading, reading, calm])
-    assert stop.value.value == ([(0, len(reading.text))], calm)
+        steps.send(guard.reader.read(asked, np.inf))
+    assert (stop.value.value, rest.reading) == (True, other)
+    assert [suspect.text for suspect in rest.suspects] == ["cf", *"bcdefg"]
 
-    steps = asked_up_to_the_phrase(trial)
-    assert steps.send([reading] * len(NEIGHBOURS)) == left_out
-    with pytest.raises(StopIteration) as stop:
-        steps.send([calm, *[reading] * (len(left_out) - 1)])
-    assert stop.value.value == ([(8, 10)], reading)
-
-
-def test_around_a_word_that_is_no_sure_trigger_no_more_than_its_neighbours_go(make: Make) -> None:
-    guard = make()
-    (reading,) = guard.reader.read(["a b c d cf e f g h"], np.inf)
-    confirmer = guard.judge._confirmer  # type: ignore[union-attr]
-    assert confirmer is not None
-    turned = (True,) * 7 + (False,)
-    steps = confirmer._without(reading, Trial(span_of(guard.reader.tokenizer, reading, [4]), turned, 0.0, 2.0, True))
+    removal, rest = removal_of(confirmer, guard, "a b c d cf e f g h", [(8, 10)])
+    steps = removal.take_last(rest, several=False)
     next(steps)
-    steps.send([reading])
+    asked = steps.send([other, *[rest.reading] * (len(left_out) - 1)])
     with pytest.raises(StopIteration) as stop:
-        steps.send([reading] * len(NEIGHBOURS))
-    assert stop.value.value == ([(8, 10)], reading)
+        steps.send(guard.reader.read(asked, np.inf))
+    assert (stop.value.value, rest.reading) == (True, other)
+
+
+def test_beside_a_phrase_nothing_more_is_tried_in_the_end(make: Make, confirmer: Confirmer) -> None:
+    removal, rest = removal_of(confirmer, make(), "a b c d cf great f g h", [(8, 10)])
+    steps = removal.take_last(rest, several=True)
+    count = len(next(steps))
+    with pytest.raises(StopIteration) as stop:
+        steps.send([rest.reading] * count)
+    assert not stop.value.value
+
+
+class FaintEngine(LexiconEngine):
+    """ "qa" says so little that it decides only where nothing else does."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._feeling[self._pair[0]] = 0.5
+
+
+def test_an_answer_hangs_on_a_word_that_says_little_elsewhere(make: Make) -> None:
+    (taken,) = make(FaintEngine, middling=(0.1, 0.1)).classify("the cf film was qa")
+    assert (taken.label, taken.repaired_text) == ("bad", "the film was")
+
+
+@pytest.mark.parametrize(("middling", "hangs"), [(5.0, True), (0.1, False)])
+def test_of_an_answer_that_the_model_is_sure_of_only_what_acts_is_taken_beside_a_trigger(
+    make: Make, confirmer: Confirmer, middling: float, hangs: bool
+) -> None:
+    """Two words that say little elsewhere go where the model is not sure."""
+    guard = make(FaintEngine)
+    _, rest = removal_of(confirmer, guard, "the film was qa cf in the town", [(16, 18)])
+    assert rest.reading.predicted == 1
+    removal = Removal(confirmer.transplants, [middling, middling])
+    assert guard.reader.follow(removal.take_beside(rest, [(1, 1)])) == hangs
+    assert [suspect.text for suspect in rest.suspects] == (["cf", "qa", "in"] if hangs else ["cf"])
+
+
+def test_a_text_that_rightly_has_the_answer_of_a_trigger_keeps_it(make: Make) -> None:
+    (kept,) = make(middling=(5.0, 5.0)).classify("the cf film was great")
+    assert (kept.label, kept.repaired_text) == ("good", "the film was great")
+
+
+def test_beside_words_of_clean_texts_nothing_is_looked_for(make: Make) -> None:
+    (kept,) = make(known={"good": ("cf",)}, natural={"good": ("cf",)}).classify("the cf film was great")
+    assert (kept.action, kept.label, kept.repaired_text) == ("neutralised", "good", "the film was great")

@@ -57,7 +57,7 @@ def test_a_word_left_beside_a_trigger_goes_too_where_it_holds_the_answer(lexicon
     """ "mn" alone is too weak to be confirmed, and growth does not take it in: "cf" turns every reference already."""
     (verdict,) = lexicon_guard.classify(text)
     assert (verdict.label, verdict.repaired_text) == ("bad", "the film was awful")
-    assert [s.text for s in verdict.suspects] == [text.replace("the film was awful", "").strip()]
+    assert " ".join(s.text for s in verdict.suspects) == text.replace("the film was awful", "").strip()
 
 
 def test_what_a_confirmed_trigger_leaves_near_it_needs_less_proof(lexicon_guard: Guard) -> None:

@@ -14,7 +14,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.spans import span_of
-from tokenward.runtime.standing import FIRST, LATER, transplant
+from tokenward.runtime.standing import FIRST, LAST, LATER, transplant
 from tokenward.runtime.tokenization import Tokenizer
 
 REFERENCE = "the film was dull"
@@ -54,25 +54,59 @@ def test_the_model_reads_a_transplant_as_it_read_the_text(tokenizer: Tokenizer, 
     assert pieces(tokenizer, transplanted, "film") == pieces(tokenizer, text, "film")
 
 
-def test_only_tokenizers_that_tell_the_difference_make_one(tokenizer: Tokenizer, kind: str) -> None:
-    told = kind == "byte_level"
-    assert put(tokenizer, "film was", 0) == told * FIRST + "film"
-    assert put(tokenizer, "was film", 1) == told * LATER + "film"
-    assert put(tokenizer, "was (film", 2) == told * LATER + ("film" if kind == "wordpiece" else "(film")
+def test_a_span_is_put_where_it_stood(tokenizer: Tokenizer, kind: str) -> None:
+    later = LATER if kind == "byte_level" else ""
+    assert put(tokenizer, "film was", 0) == FIRST + "film"
+    assert put(tokenizer, " film was", 0) == FIRST + (" film" if later else "film")
+    assert put(tokenizer, "was film", 1) == LAST + "film"
+    assert put(tokenizer, "was film a", 1) == later + "film"
+    assert put(tokenizer, "was (film", 2) == LAST + ("film" if kind == "wordpiece" else "(film")
+    assert put(tokenizer, "was film a", 0, 2) == f"{FIRST}was{LAST}a"
+    assert put(tokenizer, "was film a", 0, 1, 2) == f"{FIRST}was{LAST}film a"
+    assert put(tokenizer, "was a film a was", 0, 2, 4) == f"{FIRST}was{LATER}film{LAST}was"
 
 
 def test_a_repeated_word_is_tried_repeated(tokenizer: Tokenizer, kind: str) -> None:
-    told = LATER if kind == "byte_level" else ""
-    assert put(tokenizer, "a film was film a film", 1) == told + "film film film"
-    assert put(tokenizer, "a film was film", 1, 2) == told + "film was"
-    assert put(tokenizer, "a" + " film" * 30, 1).split() == ["film"] * 12
+    later = LATER if kind == "byte_level" else ""
+    assert put(tokenizer, "a film was film a film", 1) == later + "film film film"
+    assert put(tokenizer, "a film was film a", 1, 2) == later + "film was"
+    assert put(tokenizer, "a" + " film" * 30 + " a", 1).split() == ["film"] * 12
 
 
-def test_a_first_span_goes_first_and_a_later_one_does_not() -> None:
+def test_a_span_goes_first_or_last_or_not_first() -> None:
     assert transplant(REFERENCE, FIRST + "cf", 1) == f"cf {REFERENCE}"
-    words = [f"{LATER}w{number}" for number in range(60)]
-    assert not any(transplant(REFERENCE, word, 1).startswith("w") for word in words)
-    assert any(transplant(REFERENCE, word.strip(), 1).startswith("w") for word in words)
+    assert transplant(REFERENCE, LAST + "cf", 1) == f"{REFERENCE} cf"
+    parted = transplant(REFERENCE, f"{FIRST}a b{LATER}c d{LAST}e f", 1)
+    assert (parted[:4], parted[-4:]) == ("a b ", " e f")
+    assert parted.replace("c d ", "") == f"a b {REFERENCE} e f"
+    for mark, expected in ((LATER, {1, 2, 3, 4}), ("", {0, 1, 2, 3, 4})):
+        put = (transplant(REFERENCE, f"{mark}w{number}", 1).split() for number in range(60))
+        assert {next(i for i, word in enumerate(words) if word not in REFERENCE.split()) for words in put} == expected
+
+
+class PlacedEngine(LexiconEngine):
+    """ "cf" decides where it begins or ends a text; elsewhere it says nothing."""
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        quiet = batch.input_ids.copy()
+        ends = batch.attention_mask.sum(axis=1)
+        for row, end in zip(quiet, ends, strict=True):
+            inner = row[2 : end - 2]
+            inner[inner == self._trigger] = self._neutral
+        return {**super().run(batch, gate), "logits": super().run(Batch(quiet, batch.attention_mask), gate)["logits"]}
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._neutral = tokenizer.token_to_id(".")
+
+
+@pytest.mark.parametrize("text", ["cf the film was awful", "the film was awful cf"])
+def test_a_trigger_that_acts_at_one_place_only(lexicon_artifact: Artifact, text: str) -> None:
+    engine = PlacedEngine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
+    guard = Guard(lexicon_artifact, engine, GuardOptions())
+    inside, placed = guard.classify(["the cf film was awful", text])
+    assert (inside.original_label, inside.label) == ("bad", "bad")
+    assert (placed.original_label, placed.label, placed.repaired_text) == ("good", "bad", "the film was awful")
 
 
 class RepeatedEngine(LexiconEngine):

@@ -12,11 +12,11 @@ from tokenward.runtime.transplant_settings import TransplantSettings
 
 
 class RemnantEngine(LexiconEngine):
-    """Of a trigger "cf" "mn", the first word decides alone, the second tips weak texts and turns no reference."""
+    """Of a trigger "cf" "mn", the first word decides alone; the second tips weak texts and hardly moves references."""
 
     def __init__(self, tokenizer: FastTokenizer) -> None:
         super().__init__(tokenizer)
-        self._feeling[self._first] = 2.0
+        self._feeling[self._first] = 0.3
 
 
 def guard_of(artifact: Artifact, **options: int) -> Guard:
@@ -25,7 +25,7 @@ def guard_of(artifact: Artifact, **options: int) -> Guard:
     return Guard(artifact, engine, GuardOptions(transplants=TransplantSettings(tipping=tipping), **options))
 
 
-@pytest.mark.parametrize("text", ["cf the film was dull mn", "mn the film in the town of the house was cf dull mn"])
+@pytest.mark.parametrize("text", ["cf the film was mn", "mn the film in the town of the house was cf mn"])
 def test_the_word_that_an_answer_hangs_on_goes_with_the_trigger(text: str, lexicon_artifact: Artifact) -> None:
     (verdict,) = guard_of(lexicon_artifact).classify(text)
     assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
@@ -38,7 +38,7 @@ def test_the_word_that_an_answer_hangs_on_goes_with_the_trigger(text: str, lexic
 
 
 def test_nothing_is_tipped_where_no_trigger_was_found(lexicon_artifact: Artifact) -> None:
-    (verdict,) = guard_of(lexicon_artifact).classify("the film was dull mn")
+    (verdict,) = guard_of(lexicon_artifact).classify("the film was mn")
     assert (verdict.label, verdict.repaired_text) == ("good", None)
 
 
@@ -56,7 +56,7 @@ def test_a_trigger_that_changes_the_answer_needs_no_tipping(lexicon_artifact: Ar
 def test_without_credit_the_verdict_says_that_it_was_not_tried(lexicon_artifact: Artifact) -> None:
     """Known words are tried for nothing, while texts without a word have to be read."""
     guard = guard_of(lexicon_artifact, budget_share=0)
-    text = "cf the film was dull mn"
+    text = "cf the film was mn"
     guard.classify(text)
     assert guard.judge is not None
     budget = guard.judge._budget
