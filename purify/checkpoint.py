@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
-from ..errors import InputError, require
+from ..errors import InputError, first_line, require
 from ..texts import LabelledTexts
 from .batches import EncodedTexts
 
@@ -179,14 +178,15 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         raise InputError(f"'{folder}' has no tokenizer: save it beside the weights, tokenizer.save_pretrained(folder)")
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with quiet_transformers():
         try:
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
+                folder, use_safetensors=True, dtype=torch.float32, **safe, **options
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"'{folder}' cannot be loaded as a classifier: {_first_line(error)}") from error
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
+        except Exception as error:  # the library's and its readers' errors share no base class
+            raise InputError(f"'{folder}' cannot be loaded as a classifier: {first_line(error)}") from error
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = _unused_token(tokenizer)
     return Classifier(model.to(best_device()).eval(), tokenizer)
@@ -212,7 +212,3 @@ def quiet_transformers() -> Iterator[None]:
         logger.set_verbosity(before)
         if bars:
             logger.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

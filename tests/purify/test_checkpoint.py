@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from tokenward.errors import InputError
 from tokenward.purify.checkpoint import (
@@ -82,13 +83,30 @@ def test_other_things_that_are_no_classifier(copied_dir: Path, tiny_encoder: Pat
         load_classifier(copied_dir)
 
 
-def test_remote_code_is_never_run(copied_dir: Path) -> None:
+@pytest.mark.parametrize("kind", ["x", "bert", "vit"])
+def test_remote_code_of_a_model_is_never_run(copied_dir: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where whoever is asked says yes: transformers asks, and a script may pipe the answer."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
     config = json.loads((copied_dir / "config.json").read_text())
-    config |= {"auto_map": {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}, "model_type": "x"}
+    config |= {"auto_map": {"AutoModelForSequenceClassification": "evil.M"}, "model_type": kind}
+    if kind == "x":
+        config["auto_map"]["AutoConfig"] = "evil.C"
     (copied_dir / "config.json").write_text(json.dumps(config))
-    (copied_dir / "evil.py").write_text("raise SystemExit('remote code ran')")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    (copied_dir / "evil.py").write_text(f"open({str(copied_dir / 'ran')!r}, 'w').close()\nclass M: ...\nclass C: ...\n")
+    if kind == "bert":  # transformers has one of its own
         load_classifier(copied_dir)
+    else:
+        with pytest.raises(InputError, match="cannot be loaded"):
+            load_classifier(copied_dir)
+    assert not (copied_dir / "ran").exists()
+
+
+def test_remote_code_of_a_tokenizer_is_refused(classifier_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = transformers.AutoTokenizer.from_pretrained, []
+    spy = lambda folder, **options: seen.append(options) or real(folder, **options)  # noqa: E731
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", spy)
+    load_classifier(classifier_dir)
+    assert [options["trust_remote_code"] for options in seen] == [False]
 
 
 def test_damaged_weights(copied_dir: Path) -> None:
