@@ -24,7 +24,7 @@ from .engine import Arrays
 from .guard import Guard, GuardOptions, load
 from .observer import Observer, Timing
 from .queueing import BatchQueue, Entry
-from .reading import split
+from .reading import NotFiniteError, split
 from .refusals import ClosingError, DeadlineError, OverloadedError, loss_of
 from .stages import Stage
 from .tokenization import Encoding
@@ -307,8 +307,10 @@ class AsyncGuard:
             for case in entry.owners:
                 if case.first is None:
                     case.started, case.read = started, read
-                if not case.gone:
-                    moves.append((case, case.advance(reading, reader.tokenizer)))
+                if case.gone:
+                    continue
+                ended = isinstance(reading, NotFiniteError)
+                moves.append((case, reading if ended else case.advance(reading, reader.tokenizer)))
         return moves
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:
