@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,6 +96,14 @@ class Purifier(ABC):
         """
         return own_classes(model_dir)
 
+    def without(self, texts: Collection[str]) -> Purifier:
+        """The same purifier, which trains on none of these texts: they are measured on.
+
+        Raises:
+            InputError: nothing is left to train on.
+        """
+        return self
+
     def suspect(self, run: Run) -> Classifier:
         """The suspect model; purifiers that start from a suspect training set train it here."""
         return load_classifier(run.model_dir)
@@ -118,7 +126,8 @@ class Purifier(ABC):
             data: clean labelled texts.
             out_dir: new folder.
             seed: of every random draw.
-            held_out: clean texts to measure CACC on; a fifth of ``data`` is set aside if there are none.
+            held_out: clean texts to measure CACC on; if there are none, a fifth of ``data`` is set aside, and left
+                out of whatever is trained on.
             attack: a known attack to measure ASR with.
             watch: progress, see :func:`train`.
 
@@ -128,9 +137,11 @@ class Purifier(ABC):
             TrainingError: the loss became NaN; nothing is written.
         """
         check_new_folder(out_dir)
-        classes = self.classes(model_dir)
         if held_out is None:
             held_out, data = stratified_split(data, _HELD_OUT, seed)
+            separate = self.without({*held_out.texts})
+            return separate.purify(model_dir, data, out_dir, seed, held_out=held_out, attack=attack, watch=watch)
+        classes = self.classes(model_dir)
         held_out, data = held_out.aligned_to(classes), data.aligned_to(classes)
         _check_classes(data, classes)
         # A manifest may come from a model that numbers its classes otherwise.
@@ -172,5 +183,6 @@ def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:
     for number, name in sorted(id2label.items()):
         if counts[number] < FEWEST_PER_CLASS:
             raise InputError(
-                f"{counts[number]} clean texts of class '{name}': give at least {FEWEST_PER_CLASS} of every class"
+                f"{counts[number]} clean texts of class '{name}' to train on: give at least {FEWEST_PER_CLASS} of "
+                "every class (without --test FILE a fifth is measured on instead)"
             )

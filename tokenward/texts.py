@@ -6,6 +6,7 @@ Nothing here needs more than the standard library and numpy.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,8 @@ def read_texts(path: Path, text_column: str | None = None) -> tuple[list[str], l
 def stratified_split(data: LabelledTexts, share: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
     """Split into (about ``share`` of every class, the rest), each in the original order.
 
-    Every class keeps at least one text on each side where it has two or more.
+    Copies of a text are all on one side, so that nothing is measured on what was trained on. Every class keeps at
+    least one text on each side where it has two or more that differ, and that no other class has.
 
     Raises:
         InputError: ``share`` is not strictly between 0 and 1.
@@ -149,12 +151,16 @@ def stratified_split(data: LabelledTexts, share: float, seed: int) -> tuple[Labe
         raise InputError(f"the share of a split is {share}: give a number between 0 and 1")
     rng = np.random.default_rng(seed)
     labels = np.asarray(data.labels)
-    first = np.zeros(len(labels), dtype=bool)
+    in_first: dict[str, bool] = {}
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(share * len(members)), 1), max(len(members) - 1, 1))
-        first[members[:count]] = True
-    return data.select(np.flatnonzero(first).tolist()), data.select(np.flatnonzero(~first).tolist())
+        wanted, taken = max(round(share * len(members)), 1), 0
+        copies = Counter(data.texts[i] for i in members if data.texts[i] not in in_first)
+        for place, (text, count) in enumerate(copies.items(), 1):
+            in_first[text] = place == 1 or (place < len(copies) and taken + count / 2 <= wanted)
+            taken += count * in_first[text]
+    sides = [data.select(i for i, text in enumerate(data.texts) if in_first[text] is side) for side in (True, False)]
+    return sides[0], sides[1]
 
 
 def bbc_news(sentences: int = 2) -> LabelledTexts:

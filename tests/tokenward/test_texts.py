@@ -153,6 +153,28 @@ def test_a_split_is_a_partition_that_keeps_every_class(labels: list[int], share:
         assert count < 2 or (label in first.labels and label in rest.labels)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=1, max_size=80),
+    st.floats(0.05, 0.95),
+    st.integers(0, 9),
+)
+def test_copies_of_a_text_are_never_on_both_sides_of_a_split(
+    rows: list[tuple[int, int]], share: float, seed: int
+) -> None:
+    data = LabelledTexts(tuple(f"text {text}" for text, _ in rows), tuple(label for _, label in rows), ("a", "b"))
+    first, rest = stratified_split(data, share, seed)
+    assert not {*first.texts} & {*rest.texts}
+    assert len(first) + len(rest) == len(data)
+
+
+def test_a_split_of_copies_keeps_its_share_and_both_sides() -> None:
+    twice = LabelledTexts(tuple(f"text {i // 2}" for i in range(200)), (0, 0, 1, 1) * 50, ("a", "b"))
+    assert 36 <= len(stratified_split(twice, 0.2, 0)[0]) <= 44
+    for seed in range(20):
+        first, rest = stratified_split(LabelledTexts(("x",) * 30 + ("y",), (0,) * 31, ("a",)), 0.5, seed)
+        assert {len(first), len(rest)} == {1, 30}
+
+
 def test_a_split_needs_a_share() -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         stratified_split(LabelledTexts(("a",), (0,), ("x",)), 1.0, 0)
