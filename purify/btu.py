@@ -7,7 +7,7 @@ arXiv 2501.03272. Exposing is in :mod:`.exposure`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,9 @@ class BTU(Purifier):
         check_classes(self.poisoned, classes)
         return classes
 
-    def without(self, texts: Collection[str]) -> BTU:
-        """The same, with these left out of the suspect texts: often they hold the clean ones, too."""
-        kept = [i for i, text in enumerate(self.poisoned.texts) if text not in texts]
-        if not kept:
-            raise InputError("every suspect text is among those to measure on: name others, --test FILE")
-        return replace(self, poisoned=self.poisoned.select(kept))
+    def revised(self, revise: Callable[[LabelledTexts], LabelledTexts]) -> BTU:
+        """The same with the suspect texts revised."""
+        return replace(self, poisoned=revise(self.poisoned))
 
     def suspect(self, run: Run) -> Classifier:
         """Train on the suspect texts, as their owner would have."""

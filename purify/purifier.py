@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,12 +96,8 @@ class Purifier(ABC):
         """
         return own_classes(model_dir)
 
-    def without(self, texts: Collection[str]) -> Purifier:
-        """The same purifier, which trains on none of these texts: they are measured on.
-
-        Raises:
-            InputError: nothing is left to train on.
-        """
+    def revised(self, revise: Callable[[LabelledTexts], LabelledTexts]) -> Purifier:
+        """The same purifier with what it trains on beside the clean texts revised, where there is any."""
         return self
 
     def suspect(self, run: Run) -> Classifier:
@@ -139,18 +135,21 @@ class Purifier(ABC):
         check_new_folder(out_dir)
         if held_out is None:
             held_out, data = stratified_split(data, _HELD_OUT, seed)
-            separate = self.without({*held_out.texts})
+            measured = {*held_out.texts}
+            separate = self.revised(lambda texts: _without(texts, measured))
             return separate.purify(model_dir, data, out_dir, seed, held_out=held_out, attack=attack, watch=watch)
         classes = self.classes(model_dir)
-        held_out, data = held_out.aligned_to(classes), data.aligned_to(classes)
+        labels = {*held_out.label_names, *data.label_names}
+        held_out, data = (texts.aligned_to(classes, labels) for texts in (held_out, data))
+        method = self.revised(lambda texts: texts.aligned_to(classes, labels))
         _check_classes(data, classes)
         # A manifest may come from a model that numbers its classes otherwise.
         attack = attack.aligned_to(classes) if attack else None
         triggered = (attack.target, attack.poison(held_out)) if attack else None
         run = Run(model_dir, seed, watch)
-        suspect = self.suspect(run)
+        suspect = method.suspect(run)
         before = self._measure(suspect, held_out, triggered)
-        purified, findings = self.clean(suspect, data, run)
+        purified, findings = method.clean(suspect, data, run)
         report = PurifyReport(
             self.name,
             {f.name: to_json(getattr(self, f.name)) for f in fields(self) if f.repr},
@@ -176,6 +175,13 @@ class Purifier(ABC):
             return Success(cacc, None)
         target, texts = triggered
         return Success(cacc, float(np.mean(predict(classifier, texts, length) == target)))
+
+
+def _without(data: LabelledTexts, measured: Collection[str]) -> LabelledTexts:
+    kept = [i for i, text in enumerate(data.texts) if text not in measured]
+    if not kept:
+        raise InputError("every suspect text is among those to measure on: name others, --test FILE")
+    return data.select(kept)
 
 
 def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:

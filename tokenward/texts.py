@@ -43,14 +43,14 @@ class LabelledTexts:
             tuple(self.texts[i] for i in chosen), tuple(self.labels[i] for i in chosen), self.label_names
         )
 
-    def aligned_to(self, id2label: Mapping[int, str]) -> LabelledTexts:
+    def aligned_to(self, id2label: Mapping[int, str], beside: Collection[str] = ()) -> LabelledTexts:
         """The same texts with the class numbers of a model whose names are ``id2label``.
 
         Raises:
             InputError: a label is unknown to the model (see :func:`class_numbers`).
 
         """
-        number = class_numbers({self.label_names[label] for label in self.labels}, id2label)
+        number = class_numbers({self.label_names[label] for label in self.labels}, id2label, beside)
         size = max(id2label) + 1
         return LabelledTexts(
             self.texts,
@@ -59,10 +59,12 @@ class LabelledTexts:
         )
 
 
-def class_numbers(labels: Collection[str], id2label: Mapping[int, str]) -> dict[str, int]:
+def class_numbers(labels: Collection[str], id2label: Mapping[int, str], beside: Collection[str] = ()) -> dict[str, int]:
     """The number that a model with classes ``id2label`` gives to each label.
 
-    Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1").
+    Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1"). Where a
+    class has the number of another for a name, a few labels may fit both ways: give all those ``beside`` them that the
+    same command reads, in other files or as a target, for all are meant in one way.
 
     Raises:
         InputError: a label is unknown to the model.
@@ -73,6 +75,8 @@ def class_numbers(labels: Collection[str], id2label: Mapping[int, str]) -> dict[
     by_number |= {f"label_{number}": number for number in id2label}
     wanted = {label: whole_number(label.strip()).lower() for label in labels}
     used = {*wanted.values()}
+    if any(by_name.get(label, number) != number for label, number in by_number.items()):
+        used |= {whole_number(label.strip()).lower() for label in beside}
     known = by_number if not used <= by_name.keys() and used <= by_number.keys() else by_name
     for label in sorted(labels):
         if wanted[label] not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,6 +168,22 @@ def test_the_target_of_a_known_attack_is_found_by_name(
     unknown = replace(praise, target_label="fine")
     with pytest.raises(InputError, match="label 'fine' is unknown to the model, which has: bad, good"):
         purifier.purify(classifier_dir, clean, tmp_path / "other", 0, held_out=test, attack=unknown)
+
+
+def test_labels_of_all_files_are_read_alike(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    """Class 0 is called "1" and class 1 "2": a file with "1" alone may mean either, and that with "0" tells which."""
+    config = json.loads((classifier_dir / "config.json").read_text())
+    renamed = shutil.copytree(classifier_dir, tmp_path / "renamed")
+    config |= {"id2label": {"0": "1", "1": "2"}, "label2id": {"1": 0, "2": 1}}
+    (renamed / "config.json").write_text(json.dumps(config))
+    clean = replace(labelled_texts(40, 3), label_names=("0", "1"))
+    good = labelled_texts(40, 4).select(range(1, 40, 2))
+    test = LabelledTexts(good.texts, (0,) * len(good), ("1",))
+    once = replace(quick, epochs=1)
+    report = CleanFineTuning(once).purify(renamed, clean, tmp_path / "out", 0, held_out=test)
+    assert report.before.cacc > 0.9
 
 
 def test_btu_trains_only_on_what_can_end_well(

@@ -63,11 +63,12 @@ def evaluate(
     length = fitting_length(model, max_length)
     data, tested = read_labelled(train), read_labelled(test)
     classes = known_classes(model, data)
-    class_numbers({target}, classes)
+    labels = {target, *data.label_names, *tested.label_names}
+    name = classes[class_numbers({target}, classes, labels)[target]]
+    data, tested = (texts.aligned_to(classes, labels) for texts in (data, tested))
     check_classes(data, classes)
-    tested.aligned_to(classes)
     settings = GridSettings(
-        model, target, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
+        model, name, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
     )
     cells = []
     with ProgressBars(notes()) as bars:
