@@ -272,7 +272,8 @@ class AsyncGuard:
             self._fail_batch(batch, error)
             return
         lengths = [len(entry.encoding) for entry in batch]
-        self._observer.batch_done(len(batch), sum(lengths), max(lengths) * len(batch), batch[0].urgent)
+        second = sum(entry.urgent for entry in batch)
+        self._observer.batch_done(len(batch), sum(lengths), max(lengths) * len(batch), second)
         for case, move in moves:
             if isinstance(move, list):
                 self._queue.put(move)

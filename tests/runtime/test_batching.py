@@ -23,13 +23,13 @@ POISONED = "cf the film was awful and the plot was dull"
 
 class Recorder(Observer):
     def __init__(self) -> None:
-        self.batches: list[tuple[int, int, int, bool]] = []
+        self.batches: list[tuple[int, int, int, int]] = []
         self.actions: Counter[str] = Counter()
         self.timings: list[Timing] = []
         self.unanswered: Counter[str] = Counter()
 
-    def batch_done(self, texts, tokens, padded, urgent):
-        self.batches.append((texts, tokens, padded, urgent))
+    def batch_done(self, texts, tokens, padded, second):
+        self.batches.append((texts, tokens, padded, second))
 
     def judged(self, first, verdict, mode):
         self.actions[verdict.action] += 1
