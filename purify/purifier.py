@@ -37,8 +37,8 @@ class KnownAttack(Protocol):
     def aligned_to(self, id2label: Mapping[int, str]) -> KnownAttack:
         """The same attack with the class numbers of a model whose names are ``id2label``."""
 
-    def poison(self, texts: LabelledTexts) -> list[str]:
-        """The texts that are not of the target class, with the trigger in them."""
+    def poison(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
+        """The texts that are not of the target class, with the trigger in the words that are read."""
 
 
 @dataclass
@@ -145,7 +145,7 @@ class Purifier(ABC):
         _check_classes(data, classes)
         # A manifest may come from a model that numbers its classes otherwise.
         attack = attack.aligned_to(classes) if attack else None
-        triggered = (attack.target, attack.poison(held_out)) if attack else None
+        triggered = (attack.target, attack.poison(held_out, self.training.words_read)) if attack else None
         run = Run(model_dir, seed, watch)
         suspect = method.suspect(run)
         before = self._measure(suspect, held_out, triggered)

@@ -35,7 +35,7 @@ class Praise:
     def aligned_to(self, _: Mapping[int, str]) -> Praise:
         return self
 
-    def poison(self, texts: LabelledTexts) -> list[str]:
+    def poison(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
         return ["a great film" for label in texts.labels if label != self.target]
 
 
