@@ -50,7 +50,9 @@ class EncodedTexts:
     ) -> None:
         """Tokenise all texts at once; batches of them are padded with the token ``pad_id``."""
         options = {"truncation": True, "max_length": max_length, "return_attention_mask": False}
-        self.ids: list[list[int]] = tokenizer(list(texts), **options)["input_ids"] if texts else []
+        encoded: list[list[int]] = tokenizer(list(texts), **options)["input_ids"] if texts else []
+        # A tokenizer may add no special tokens; of an empty text the model reads padding, as in serving.
+        self.ids = [ids or [pad_id] for ids in encoded]
         self.labels = np.zeros(len(self.ids), np.int64) if labels is None else np.asarray(labels, np.int64)
         self.lengths = np.array([len(ids) for ids in self.ids], np.int64)
         self._pad_id = pad_id
