@@ -36,7 +36,9 @@ def evaluate(
     target: Annotated[str, typer.Option(help="Class that poisoned texts shall get.")] = "1",
     clean_share: Annotated[float, typer.Option(help="Share of the training texts that purifiers get.")] = 0.2,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the attacks. Default: their own.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of the attacks. Default: their own.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate of the attacks, save ep, which keeps its own. Default: their own.")
+    ] = None,
     purify_epochs: Annotated[
         int | None, typer.Option(help="Epochs of every step of a purifier. Default: its own.")
     ] = None,
