@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 from ...artifact import load_artifact
 from ...errors import EngineError, InputError
 from ...relabelling import relabelled
-from ...runtime.engine import Arrays, Batch, Engine
+from ...runtime.engine import NEVER_SKIP, Arrays, Batch, Engine
 from ...runtime.guard import Guard, GuardOptions
 from ...runtime.reading import NotFiniteError
 from ...runtime.tokenization import Encoding
@@ -21,6 +21,8 @@ from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of,
 from .graph_engine import GraphEngine, GraphUnavailableError
 from .graph_file import check_graph
 from .metrics import Metrics
+
+_WARM_UP = "a warm-up text"
 
 _Member = tuple[int, list[str], list[Encoding]]  # a request's place, its texts, and these tokenised
 
@@ -48,6 +50,8 @@ class TritonPythonModel:
             engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
         self._rows = _RowCounter(engine)
         self._guard = Guard(artifact, self._rows, options)
+        if graph_model is None:  # otherwise the graph is warmed up by Triton, and may still be loading
+            self._guard.reader.read([_WARM_UP], NEVER_SKIP)  # nobody's text: it is not counted
         self._metrics = Metrics(args["model_name"])
         self._default = parameters["mode"]
         self._max_text_bytes = int(parameters["max_text_bytes"])

@@ -86,6 +86,11 @@ def model(tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         del sys.modules[name]  # they hold on to the stand-in
 
 
+def test_the_warm_up_is_nobodys_text(model: Any):
+    assert model._rows.count == 1
+    assert not model._metrics._counters
+
+
 def told(responses: list[Any]) -> list[str]:
     return [r.item().decode() if isinstance(r, np.ndarray) else str(r) for r in responses]
 
