@@ -24,7 +24,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.tsv", 'sentence \t label\r\na "film ,  \t 1\r\n\r\nb\t0\r\n'),
+        ("a.tsv", 'sentence \t label\r\na "film ,\t 1\r\n\r\nb\t0 \r\n'),
         ("a.tsv", 'a "film ,\t1\nb\t0'),
         ("a.tsv", '\ufeffid\tlabel\ttext\n7\t1\ta "film ,\n8\t0\tb\n'),
         ("a.csv", 'label,review\n1,"a ""film ,"\n0,b\n'),
@@ -91,12 +91,28 @@ def test_a_table_of_guessed_columns_is_refused_without_labels_asked_for_too(tmp_
     assert read_texts(path, "review_text")[0] == ["a film of some charm and wit"]
 
 
+@pytest.mark.parametrize(
+    "rows", ["id,review text\n1,a fine film\n", "7,fine\n8,dull\n", "name,words\na12,so dull\nb,fine film\n"]
+)
+def test_a_first_column_that_may_not_be_the_texts(tmp_path: Path, rows: str) -> None:
+    path = write(tmp_path, "a.csv", rows)
+    with pytest.raises(InputError, match=r"a\.csv:\d: cannot tell whether '.*' is a text: name .* with --text-column$"):
+        list(iter_texts(path))
+    header = rows.partition("\n")[0].split(",")
+    assert list(iter_texts(path, header[1]))
+
+
+def test_columns_without_a_header_that_are_plain(tmp_path: Path) -> None:
+    for rows in ("dull,negative\nfine,positive\n", "2,0\nfine film,1\na dull one,0\n", "1984 is fine,1\n"):
+        assert read_texts(write(tmp_path, "a.csv", rows))[0][0] == rows.partition(",")[0]
+
+
 def test_a_text_is_no_header_though_it_has_commas(tmp_path: Path) -> None:
     assert len(read_texts(write(tmp_path, "a.tsv", "a fine film, content\nanother\n"))[0]) == 2
 
 
 def test_a_cell_may_be_a_book(tmp_path: Path) -> None:
-    assert len(read_texts(write(tmp_path, "a.csv", f"text,label\n{'word ' * 40_000},1\n"))[0][0]) == 199_999
+    assert len(read_texts(write(tmp_path, "a.csv", f"text,label\n{'word ' * 39_999}word,1\n"))[0][0]) == 199_999
 
 
 def test_missing_file_and_missing_column(tmp_path: Path) -> None:
@@ -121,7 +137,7 @@ def test_json_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: l
     path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
     data = read_labelled(path)
     assert [(t, data.label_names[i]) for t, i in zip(data.texts, data.labels, strict=True)] == [
-        (text.strip(), label) for text, label in rows
+        (text if text.strip() else "", label) for text, label in rows
     ]
 
 
