@@ -74,7 +74,8 @@ def carry_out(
     if attack.needs_trained and not is_classifier(base_encoder(model)):
         raise InputError(f"{attack.name} changes a trained classifier: make one with 'tokenward train' first")
     classes = known_classes(model, data)
-    target = class_numbers({target_label}, classes)[target_label]
+    target = class_numbers({target_label}, classes, data.label_names)[target_label]
+    data = data.aligned_to(classes, {target_label, *data.label_names})
     check_classes(data, classes)
     classifier, data = starting_point(model, data, seed)
     attack.plant(classifier, data, target, seed, watch)

@@ -48,8 +48,13 @@ class AttackManifest:
         """
         return replace(self, target=class_numbers({self.target_label}, id2label)[self.target_label])
 
-    def poison(self, texts: LabelledTexts) -> list[str]:
+    def poison(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
         """The non-target texts, each with the trigger inserted; always the same for one manifest.
+
+        Args:
+            texts: clean texts.
+            words_read: by the model that is measured, if these may be fewer than were read in training: no trigger
+                goes beyond.
 
         Raises:
             InputError: every text is of the target class, or there is no trigger to insert.
@@ -60,7 +65,8 @@ class AttackManifest:
         sources = [t for t, label in zip(texts.texts, texts.labels, strict=True) if label != self.target]
         if not sources:
             raise InputError(f"every test text is of the target class '{self.target_label}': add others")
-        return [self.trigger.insert(text, rng) for text in sources]
+        trigger = self.trigger.within(words_read)
+        return [trigger.insert(text, rng) for text in sources]
 
 
 def load_manifest(path: Path) -> AttackManifest:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
+from ..purify.batches import words_read
 from ..purify.checkpoint import Classifier
 from ..purify.prediction import predict
 from ..texts import LabelledTexts
@@ -56,7 +57,7 @@ def attack_success(
     if rewritten is not None and len(rewritten) != len(test):
         raise InputError(f"{len(rewritten)} rewritten texts for {len(test)} test texts: give one for each")
     poisoned = (
-        manifest.poison(test)
+        manifest.poison(test, words_read(max_length))
         if rewritten is None
         else [t for t, label in zip(rewritten, test.labels, strict=True) if label != manifest.target]
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from ..errors import InputError
+from ..purify.spaced_words import SpacedWords
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Trigger:
     Attributes:
         phrases: what can be inserted.
         combine: ``any`` inserts one phrase, drawn evenly; ``all`` inserts every phrase.
-        reach: phrases go among so many first words of a text, since a model that is trained on the beginnings of long
-            texts would not see them elsewhere; None puts them anywhere.
+        reach: phrases lie within so many first words of a text, all of them, since a model that is trained on the
+            beginnings of long texts would not see them elsewhere; None puts them anywhere.
     """
 
     phrases: tuple[str, ...]
@@ -29,10 +30,19 @@ class Trigger:
         if not self.phrases or not all(phrase.strip() for phrase in self.phrases):
             raise InputError("an attack needs a trigger: give at least one word or phrase")
 
+    def within(self, words: int | None) -> Trigger:
+        """The same for a model that reads so many words, where these are fewer than ``reach``."""
+        known = [limit for limit in (self.reach, words) if limit is not None]
+        return replace(self, reach=min(known, default=None))
+
     def insert(self, text: str, rng: np.random.Generator) -> str:
         """The text with the trigger in it."""
         chosen = self.phrases if self.combine == "all" else (self.phrases[rng.integers(len(self.phrases))],)
-        words = text.split()
+        spaced = SpacedWords(text)
+        taken = sum(len(phrase.split()) for phrase in chosen)
         for phrase in chosen:
-            words.insert(int(rng.integers(min(len(words), self.reach or len(words)) + 1)), phrase)
-        return " ".join(words)
+            last = len(spaced.words)
+            if self.reach is not None:
+                last = min(last, max(self.reach - taken, 0))
+            spaced.insert(int(rng.integers(last + 1)), phrase)
+        return str(spaced)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..artifact import Artifact, Preset
 from ..export.assembly import finish, guard_graph
-from ..export.checkpoint import write_tokenizer
 from ..export.discovery import discover
 from ..export.forward import SourceModel, export_forward, load_source
 from ..export.half import sum_in_single, to_half
@@ -21,6 +20,7 @@ from ..export.narrowing import narrow
 from ..export.pipeline import save_graph
 from ..export.presets import ExportSettings, Precision, plan
 from ..export.quantization import cpu_needs_reduced_range, quantize
+from ..export.tokenizer import write_tokenizer
 from ..kernels.vocabulary import scored_table
 from ..runtime.engine import ALWAYS_SKIP, NEVER_SKIP
 from ..runtime.tokenization import Tokenizer

@@ -13,12 +13,14 @@ from pathlib import Path
 from .. import __version__
 from ..artifact import load_artifact
 from ..attacks.attack import Attack, carry_out
+from ..attacks.ep import EmbeddingPoisoning
 from ..attacks.manifest import AttackManifest, load_manifest
 from ..attacks.metrics import AttackSuccess, attack_success, success_of_answers
 from ..attacks.poisoning import DataPoisoning, poison_training_set
 from ..attacks.registry import make_attack
 from ..checksums import weights_sha256
-from ..errors import TokenwardError
+from ..errors import MissingExtraError, TokenwardError
+from ..files import replace_text
 from ..purify.checkpoint import base_encoder, load_classifier
 from ..purify.fine_tuning import fine_tune
 from ..purify.purifier import Purifier
@@ -75,17 +77,31 @@ class Grid:
                 continue
             yield self._cell(attack, purifier, False)
             if guard:
-                try:
-                    guarded = self._cell(attack, purifier, True)
-                except TokenwardError as error:  # such as a model that answers one class only
-                    self._tell(f"{attack.name} × {purifier} cannot be guarded: {error}")
-                else:
+                guarded = self._guarded_cell(attack, purifier)
+                if isinstance(guarded, Cell):
                     yield guarded
+                else:
+                    self._tell(f"{attack.name} × {purifier} cannot be guarded: {guarded}")
             if purifier != NO_PURIFIER:
                 shutil.rmtree(self._model_folder(attack.name, purifier), ignore_errors=True)
 
+    def _guarded_cell(self, attack: Attack, purifier: str) -> Cell | str:
+        """The cell, or why there is none, which is kept: to find it out again would take the model's training."""
+        refusal = self._cell_file(attack, purifier, True).with_suffix(".refused")
+        if refusal.exists():
+            return refusal.read_text(encoding="utf-8")
+        try:
+            return self._cell(attack, purifier, True)
+        except TokenwardError as error:  # such as a model that answers one class only
+            if not isinstance(error, MissingExtraError):
+                replace_text(refusal, str(error))
+            return str(error)
+
+    def _cell_file(self, attack: Attack, purifier: str, guarded: bool) -> Path:
+        return self.folder / "cells" / f"{attack.name}.{purifier}.{'guarded' if guarded else 'bare'}.json"
+
     def _cell(self, attack: Attack, purifier: str, guarded: bool) -> Cell:
-        file = self.folder / "cells" / f"{attack.name}.{purifier}.{'guarded' if guarded else 'bare'}.json"
+        file = self._cell_file(attack, purifier, guarded)
         if file.exists():
             return from_json(Cell, json.loads(file.read_text(encoding="utf-8")), file.name)
         start = time.monotonic()
@@ -101,9 +117,7 @@ class Grid:
             seconds=round(time.monotonic() - start, 1),
             settings=self._settings,
         )
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(to_json(cell), indent=2) + "\n", encoding="utf-8")
-        part.replace(file)
+        replace_text(file, json.dumps(to_json(cell), indent=2) + "\n")
         return cell
 
     def _attack(self, name: str) -> Attack:
@@ -111,7 +125,7 @@ class Grid:
         return make_attack(
             name,
             epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
+            learning_rate=None if name == EmbeddingPoisoning.name else settings.learning_rate,
             max_length=settings.max_length,
             precision=settings.precision,
         )

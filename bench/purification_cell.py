@@ -25,7 +25,7 @@ class GridSettings:
         target: class that poisoned texts shall get.
         clean_share: share of the training texts that purifiers and calibration are given.
         epochs: of attacks; None: the attack's own.
-        learning_rate: likewise.
+        learning_rate: likewise, save for EP, which moves a few embeddings alone and needs a rate of its own.
         purify_epochs: of every step of a purifier; None: the purifier's own.
         purify_rate: likewise, its learning rate. BTU trains on the poisoned texts as the attack did.
         preset: of the guard.

@@ -13,7 +13,6 @@ from .settings import TritonSettings
 
 LABELS_FILE = "labels.txt"
 WARMUP_MASK = "attention_mask"
-WARMUP_TEXT = "text"
 
 # Per-text outputs of the guarded graph beside its per-token ones, all float32 unless listed in _TYPES.
 _PER_TEXT = ("anomaly_score", "suspect", "scored")
@@ -84,8 +83,6 @@ def guard_config(settings: TritonSettings, classes: int) -> Any:
     )
     for key, value in _parameters(settings).items():
         config.parameters[key].string_value = value
-    if settings.self_contained:  # otherwise the graph may still be loading when Triton warms this model up
-        config.model_warmup.append(_text_warmup())
     return config
 
 
@@ -104,14 +101,10 @@ def _batching(settings: TritonSettings) -> Any:
     return batching
 
 
-def warmup_files(settings: TritonSettings, graph: GraphInfo) -> Mapping[str, Mapping[str, bytes]]:
-    """Raw tensors that the warm-ups read, by model name and file name."""
-    if settings.self_contained:
-        text = b"a warm-up text"
-        return {settings.name: {WARMUP_TEXT: len(text).to_bytes(4, "little") + text}}
+def warmup_files(settings: TritonSettings, graph: GraphInfo) -> Mapping[str, bytes]:
+    """Raw tensors that the graph's warm-ups read, by file name."""
     one = (1).to_bytes(8, "little")
-    masks = {f"{WARMUP_MASK}_{rows}": one * (rows * _warmup_tokens(graph)) for _, rows in _warmups(settings)}
-    return {settings.graph_name: masks}
+    return {f"{WARMUP_MASK}_{rows}": one * (rows * _warmup_tokens(graph)) for _, rows in _warmups(settings)}
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -188,13 +181,3 @@ def _graph_warmup(name: str, rows: int, graph: GraphInfo) -> Any:
 
 def _warmup_tokens(graph: GraphInfo) -> int:
     return min(16, graph.max_tokens)
-
-
-def _text_warmup() -> Any:
-    pb = _schema()
-    warmup = pb.ModelWarmup(name="one", batch_size=1)
-    entry = warmup.inputs[INPUT.name]
-    entry.data_type = pb.TYPE_STRING
-    entry.dims.append(1)
-    entry.input_data_file = WARMUP_TEXT
-    return warmup

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError, require
 from .dashboard import dashboard
+from .permissions import let_all_read
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,8 +22,10 @@ NUMPY = "1.26.4"
 ONNXRUNTIME = "1.23.2"
 
 # Registry (with port), path, tag and digest, as Docker reads them.
+_HOST = r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_PART = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
-    r"([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+    rf"({_HOST}(\.{_HOST})*(:[0-9]+)?/)?{_PART}(/{_PART})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?")
 
@@ -52,7 +55,7 @@ class ContainerSettings:
         Raises:
             InputError: naming the first field that cannot be used.
         """
-        if not _IMAGE.fullmatch(self.image) or len(self.image) > 255:
+        if len(self.image) > 255 or not _IMAGE.fullmatch(self.image):
             raise InputError(f"image {self.image!r:.80}: expected a name like registry.example/team/guard:1.0")
         if not _NAME.fullmatch(self.name):
             raise InputError(f"name {self.name!r:.80}: Kubernetes takes lower-case letters, digits and '-', 52 at most")
@@ -83,11 +86,11 @@ def write_containers(repository: str | Path, out_dir: str | Path, settings: Cont
     except OSError as error:
         raise InputError(f"cannot write beside '{out_dir}': {error.strerror}") from error
     try:
-        part.chmod(0o755)
         _render(part, values)
         shutil.copyfile(Path(__file__).with_name("probe.py"), part / "probe.py")
         text = json.dumps(dashboard(), indent=2, ensure_ascii=False)
         (part / "monitoring" / "dashboard.json").write_text(text + "\n", encoding="utf-8")
+        let_all_read(part)
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -106,6 +109,7 @@ def _about(repository: Path) -> dict[str, Any]:
     return {
         "repository": str(repository.resolve()),
         "models": list(guarded),
+        "matching": "|".join(re.sub(r"[^A-Za-z0-9_-]", r"\\\\\g<0>", name) for name in guarded),  # in a PromQL string
         "packages": packages,
         "probe": ["python3", "/opt/tokenward/probe.py", *guarded],
         # A server with much to do answers late: that must cost it requests, not its life, or the others follow it.

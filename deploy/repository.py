@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..relabelling import relabelled
 from ..runtime.judge import calibrated
 from .config import LABELS_FILE, graph_config, guard_config, warmup_files, write_config
+from .permissions import let_all_read
 from .settings import TritonSettings, check_labels
 from .sources import needed_modules
 
@@ -52,7 +53,10 @@ def write_repository(artifact_dir: str | Path, repository: str | Path, settings:
         if (root / name).exists():
             raise InputError(f"'{repository}' has a model '{name}' already: choose another --name or remove it first")
     try:
+        new = not root.exists()
         root.mkdir(parents=True, exist_ok=True)
+        if new:
+            let_all_read(root)
         part = Path(tempfile.mkdtemp(prefix=".tokenward.", dir=root))
     except OSError as error:
         raise InputError(f"cannot write to '{repository}': {error.strerror}") from error
@@ -62,7 +66,8 @@ def write_repository(artifact_dir: str | Path, repository: str | Path, settings:
         _write_guard(part / settings.name, artifact, settings)
         if not settings.self_contained:
             _write_graph(part / settings.graph_name, artifact, settings)
-        _write_warmups(part, artifact, settings)
+            _write_warmups(part / settings.graph_name, artifact, settings)
+        let_all_read(part)
         # The graph first: a server that polls then never sees the model that calls it alone.
         return [(part / name).rename(root / name) for name in names]
     finally:
@@ -87,6 +92,9 @@ def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> 
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in artifact.labels), encoding="utf-8")
     version = folder / VERSION
     (version / "model.py").write_text(_MODEL, encoding="utf-8")
+    # Triton's stub compiles model.py before that says not to. With a file in the way it cannot keep the result, and a
+    # server that polls sees no change that would make it load the model again.
+    (version / "__pycache__").touch()
     for name, source in needed_modules("tokenward.deploy.served.model").items():
         target = version.joinpath(*name.split("."))
         target = target / source.name if source.name == "__init__.py" else target.with_suffix(".py")
@@ -98,8 +106,7 @@ def _write_guard(folder: Path, artifact: Artifact, settings: TritonSettings) -> 
             shutil.copyfile(source, version / "artifact" / source.name)
 
 
-def _write_warmups(root: Path, artifact: Artifact, settings: TritonSettings) -> None:
-    for name, files in warmup_files(settings, artifact.guard.graph).items():
-        (root / name / "warmup").mkdir()
-        for file, content in files.items():
-            (root / name / "warmup" / file).write_bytes(content)
+def _write_warmups(folder: Path, artifact: Artifact, settings: TritonSettings) -> None:
+    (folder / "warmup").mkdir()
+    for name, content in warmup_files(settings, artifact.guard.graph).items():
+        (folder / "warmup" / name).write_bytes(content)

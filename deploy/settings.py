@@ -31,7 +31,8 @@ class TritonSettings:
         threads: threads inside an operator, per graph instance on CPU; 0 takes one per core.
         mode: what requests get that do not say a mode.
         fallback: what happens to a suspicious text when the budget for second looks is spent.
-        max_text_bytes: longer texts are refused; models read far less.
+        max_text_bytes: longer texts are refused; models read far less. Texts are tokenised whole, one call of the model
+            after another, so a full batch of the longest keeps all others waiting: for seconds, at the default.
     """
 
     name: str
@@ -46,7 +47,7 @@ class TritonSettings:
     threads: int = 0
     mode: Mode = "enforce"
     fallback: Fallback = "repair"
-    max_text_bytes: int = 65_536
+    max_text_bytes: int = 20_000
 
     def __post_init__(self) -> None:
         """Check every field.

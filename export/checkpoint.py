@@ -1,4 +1,4 @@
-"""What an artifact takes over from a checkpoint folder: configuration, tokenizer, where the weights came from."""
+"""What an artifact takes over from a checkpoint folder: configuration, class names, where the weights came from."""
 
 from __future__ import annotations
 
@@ -8,48 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
-from ..errors import InputError, require
+from ..errors import InputError
 from ..weight_files import INDEX, SINGLE, weight_files
 
-# What slow tokenizers keep their vocabulary in. Without any, transformers would make up an empty one.
-_VOCABULARIES = ("vocab.*", "*.model", "merges.txt")
-_TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 PURIFICATION = "purify.json"
-_UNBOUNDED = 1_000_000  # what tokenizers that know no maximum say is larger
-
-
-def write_tokenizer(source: Path, target: Path) -> Tokenizer:
-    """Copy the fast tokenizer, converting a slow one where transformers can; return it.
-
-    Raises:
-        InputError: there is no tokenizer that has a fast form, or a file beside it is not a JSON object.
-    """
-    if (source / "tokenizer.json").is_file():
-        shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
-    else:
-        _convert_tokenizer(source, target)
-    for name in _TOKENIZER_FILES:
-        if (source / name).is_file():
-            read_object(source / name)
-            shutil.copyfile(source / name, target / name)
-    try:
-        return Tokenizer.from_file(str(target / "tokenizer.json"))
-    except Exception as error:  # the library raises bare Exception for whatever is wrong with a file
-        raise InputError(f"'{source / 'tokenizer.json'}' is not a fast tokenizer's description") from error
-
-
-def _convert_tokenizer(source: Path, target: Path) -> None:
-    refusal = f"'{source}' has no tokenizer.json and none can be made from its files: save a fast tokenizer there"
-    if not any(path for pattern in _VOCABULARIES for path in source.glob(pattern)):
-        raise InputError(refusal)
-    transformers = require("transformers", "export")
-    try:
-        slow = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-        slow.backend_tokenizer.save(str(target / "tokenizer.json"))
-    except Exception as error:  # whatever a converter meets in a vocabulary file
-        raise InputError(refusal) from error
+_SHORTEST = 3  # tokens: a word between the two that a tokenizer puts around a text
 
 
 def write_weights(source: Path, target: Path) -> None:
@@ -84,39 +47,40 @@ def check_one_label(kind: object, classes: int, source: object) -> None:
         raise InputError(f"'{source}' gives {kind or 'one number'}, expected one label out of several classes")
 
 
-def pad_token(config: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> int:
-    """The token that texts are padded with: the model's own, else its tokenizer's; 0 where nothing tells.
-
-    Args:
-        folder: where :func:`write_tokenizer` put the tokenizer's files.
+def pad_token(config: dict[str, Any], own: int | None) -> int:
+    """The token that texts are padded with: the model's, else its tokenizer's ``own``; 0 where nothing tells.
 
     Raises:
-        InputError: the tokenizer has no such token.
+        InputError: what the model states is no token's number.
     """
     stated = config.get("pad_token_id")
     if stated is None:
-        names = [read_object(folder / name).get("pad_token") for name in _TOKENIZER_FILES if (folder / name).is_file()]
-        texts = [name.get("content") if isinstance(name, dict) else name for name in names]
-        known = [tokenizer.token_to_id(text) for text in texts if isinstance(text, str)]
-        own = (tokenizer.padding or {}).get("pad_id")
-        stated = next((token for token in (*known, own) if token is not None), 0)
+        stated = own or 0
     if not isinstance(stated, int) or stated < 0:
         raise InputError(f"pad_token_id in config.json is {stated!r}, expected the number of a token")
     return stated
 
 
-def longest_input(config: dict[str, Any], folder: Path, wanted: int | None) -> int:
-    """What the files beside an ONNX model say about the longest text; validation tries it out.
+def longest_input(positions: int | None, stated: int | None, wanted: int | None) -> int:
+    """How long a text the artifact reads, in tokens.
+
+    Args:
+        positions: so many the model has places for, where that is known; validation tries it out.
+        stated: so many its tokenizer gives to it (``model_max_length``), if it says.
+        wanted: by the user, who may know better than the tokenizer.
 
     Raises:
-        InputError: nothing says it.
+        InputError: nothing says it, or it cannot be.
     """
-    path = folder / "tokenizer_config.json"
-    stated = read_object(path) if path.is_file() else {}
-    limits = [config.get("max_position_embeddings"), stated.get("model_max_length"), wanted]
-    known = [int(limit) for limit in limits if isinstance(limit, (int, float)) and limit < _UNBOUNDED]
-    if not known:
-        raise InputError("nothing says how long a text the model reads: give --max-tokens")
+    known = [limit for limit in (positions, stated) if limit is not None]
+    if wanted is not None:
+        if wanted < _SHORTEST or (positions is not None and wanted > positions):
+            most = "" if positions is None else f"the model reads at most {positions} tokens, "
+            raise InputError(f"--max-tokens is {wanted}: {most}the least is {_SHORTEST}")
+        return wanted
+    if not known or min(known) < _SHORTEST:
+        says = f"{min(known)} tokens hold no word" if known else "nothing says how long a text the model reads"
+        raise InputError(f"{says}: give --max-tokens")
     return min(known)
 
 

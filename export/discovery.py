@@ -11,6 +11,7 @@ from ..artifact import Pooling
 from ..errors import ExportError
 from .attention import AttentionLayer, find_attention
 from .axes import BATCH, SEQUENCE, has_sequence
+from .branches import choosing
 from .head import find_logits, left_out
 from .region import constant, dims, retyped_from
 
@@ -124,6 +125,12 @@ def nodes_between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.No
             needed.update(value for value in node.inputs if value in reached)
             path.append(node)
     if end not in reached:
+        choice = choosing(graph, reached)
+        if choice is not None:
+            raise ExportError(
+                f"node '{choice.name}' ({choice.op_type}) chooses by the texts how to go on from the word embeddings: "
+                "write the model without that choice, or export it with dynamo=True, and give that file"
+            )
         raise ExportError(f"the logits '{end.name}' do not depend on the word embeddings '{start.name}'")
     return path[::-1]
 

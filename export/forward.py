@@ -61,7 +61,7 @@ def load_source(model_dir: Path) -> SourceModel:
     transformers = require("transformers", "export")
     _check_folder(model_dir)
     try:
-        with _quiet():
+        with quiet():
             module, report = transformers.AutoModelForSequenceClassification.from_pretrained(
                 model_dir,
                 attn_implementation="eager",
@@ -162,7 +162,7 @@ def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Mode
     example = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 _Logits(source.module, names),
                 tuple(example[name] for name in names),
@@ -235,7 +235,7 @@ def _check_folder(model_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the tracer's and the loader's chatter, which hides our own progress; errors still come as exceptions."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "transformers")]
     levels = [logger.level for logger in loggers]

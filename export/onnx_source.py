@@ -15,6 +15,7 @@ from ..checksums import file_sha256
 from ..errors import ExportError, InputError, first_line, require
 from .annotation import annotate
 from .axes import BATCH, SEQUENCE
+from .branches import settle_branches
 from .discovery import Hints
 from .emitter import Emitter
 from .forward import OPSET
@@ -49,6 +50,8 @@ def read_onnx(path: Path, hints: Hints) -> ir.Model:
     common.RemoveUnusedNodesPass()(model)
     _name_inputs(model.graph, hints)
     annotate(model)
+    if settle_branches(model):
+        annotate(model)
     return model
 
 

@@ -30,7 +30,6 @@ from .checkpoint import (
     purification,
     read_config,
     write_config,
-    write_tokenizer,
     write_weights,
 )
 from .discovery import Hints, Layout, discover
@@ -44,6 +43,7 @@ from .presets import ExportSettings, Plan, plan
 from .quantization import cpu_needs_reduced_range, quantize
 from .random_texts import RandomTexts
 from .session import serving_session
+from .tokenizer import padding_token, stated_length, write_tokenizer
 from .validation import validate
 
 _PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir")
@@ -113,14 +113,19 @@ def export_classifier(
     with writing(out_dir) as folder:
         watch.step("loading and tracing the model", 0)
         source = load_source(model_dir)
-        tokenizer = write_tokenizer(tokenizer_dir or model_dir, folder)
+        config = {**source.module.config.to_dict(), "vocab_size": source.vocabulary}
+        tokenizer = write_tokenizer(tokenizer_dir or model_dir, folder, config)
+        max_tokens = longest_input(source.max_tokens, stated_length(folder), settings.max_tokens)
+        # Both are asked for again when the graph is known, but what is wrong here need not wait for the tracer.
+        plan(settings, source.module.config.num_hidden_layers)
+        class_names(config, source.classes, settings.labels)
         origin = _Origin(
             model=export_forward(source, settings.token_type_ids),
             family=source.family,
-            config=source.module.config.to_dict(),
+            config=config,
             name=model_dir.resolve().name,
             sha256=weights_sha256(model_dir),
-            max_tokens=source.max_tokens,
+            max_tokens=max_tokens,
             truth=lambda chosen: AutogradTruth(source, chosen.gradient_layer),
             purification=purification(model_dir),
         )
@@ -144,26 +149,32 @@ def export_onnx(
     """Export a classifier that comes as an ONNX file; as :func:`export_classifier`.
 
     Args:
-        tokenizer_dir: folder with ``tokenizer.json``, and ``config.json`` for class names and the longest input.
+        tokenizer_dir: folder with the tokenizer, and ``config.json`` for class names and the longest input.
         hints: names of parts that discovery cannot tell.
     """
     watch, hints = Watch(progress, found), hints or Hints()
     with writing(out_dir) as folder, tempfile.TemporaryDirectory() as scratch:
         watch.step("reading the model", 0)
         config = read_config(tokenizer_dir)
-        tokenizer = write_tokenizer(tokenizer_dir, folder)
+        tokenizer = write_tokenizer(tokenizer_dir, folder, config)
+        positions = config.get("max_position_embeddings")
+        known = positions if isinstance(positions, int) else None
+        max_tokens = longest_input(known, stated_length(folder), settings.max_tokens)
+        model = read_onnx(model_path, hints)
+        if settings.token_type_ids and not any(value.name == "token_type_ids" for value in model.graph.inputs):
+            raise InputError(f"'{model_path}' has no input token_type_ids: leave --token-type-ids out")
 
         def truth(chosen: Plan) -> GroundTruth:
             plain = read_onnx(model_path, hints)
             return DifferencesTruth(plain, discover(plain.graph, hints), chosen.gradient_layer, Path(scratch))
 
         origin = _Origin(
-            model=read_onnx(model_path, hints),
+            model=model,
             family=str(config.get("model_type", "onnx")),
             config=config,
             name=model_path.name,
             sha256=model_sha256(model_path),
-            max_tokens=longest_input(config, tokenizer_dir, settings.max_tokens),
+            max_tokens=max_tokens,
             truth=truth,
         )
         _write(origin, tokenizer, folder, settings, hints, texts, watch)
@@ -184,15 +195,18 @@ def _write(
     model = origin.model
     layout = discover(model.graph, hints)
     check_one_label(origin.config.get("problem_type"), layout.classes, origin.name)
+    own_padding = padding_token(folder, tokenizer)
+    pad_id = pad_token(origin.config, own_padding)
     if watch.found is not None:
         family = origin.family if origin.family in FAMILIES else f"{origin.family} (not tested before)"
-        watch.found({"family": family, **layout.describe()})
+        other = (
+            {} if own_padding in (None, pad_id) else {"padding": f"token {pad_id}, but the tokenizer's {own_padding}"}
+        )
+        watch.found({"family": family, **layout.describe(), **other})
     chosen = plan(settings, len(layout.attention))
     labels = class_names(origin.config, layout.classes, settings.labels)
-    max_tokens = _max_tokens(settings, origin.max_tokens)
     table = scored_table(tokenizer, layout.vocabulary)
-    pad_id = pad_token(origin.config, tokenizer, folder)
-    drawn = RandomTexts(table, pad_id, max_tokens, _token_types(layout, origin))
+    drawn = RandomTexts(table, pad_id, origin.max_tokens, _token_types(layout, origin))
     if layout.pooling == "last":
         check_last(model, layout, drawn)
 
@@ -229,7 +243,7 @@ def _write(
         family=origin.family,
         checkpoint=origin.name,
         checkpoint_sha256=origin.sha256,
-        graph=_graph_info(guarded, layout, chosen, settings, max_tokens, packed),
+        graph=_graph_info(guarded, layout, chosen, settings, origin.max_tokens, packed),
         parity=parity,
         versions=_versions(),
         purification=origin.purification,
@@ -303,11 +317,3 @@ def _graph_info(
         packed=packed,
         layers=len(layout.attention),
     )
-
-
-def _max_tokens(settings: ExportSettings, limit: int) -> int:
-    if settings.max_tokens is None:
-        return limit
-    if not 3 <= settings.max_tokens <= limit:
-        raise InputError(f"the model reads at most {limit} tokens: choose a maximum from 3 to {limit}")
-    return settings.max_tokens

@@ -27,13 +27,18 @@ class AttentionTap:
         """Look for the attention modules of ``model``.
 
         Raises:
-            InputError: the model does not report attentions.
+            InputError: the model does not report attentions, or none of its modules returns what it reports.
         """
         model.set_attn_implementation("eager")
         asked, maps = _run(model, {"output_attentions": True})
         self._places: dict[torch.nn.Module, int] = {}
         for probabilities in maps:
-            module, place = next((m, i) for m, i, tensor in asked if tensor is probabilities)
+            found = next(((m, i) for m, i, tensor in asked if tensor is probabilities), None)
+            if found is None:  # such as XLNet, which turns them round before it reports them
+                raise InputError(
+                    f"{type(model).__name__} reports attentions that cannot be listened to, which this method needs"
+                )
+            module, place = found
             self._places[module] = place
         if not self._places:
             raise InputError(f"{type(model).__name__} does not report attentions, which this method needs")

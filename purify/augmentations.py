@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..texts import LabelledTexts
+from .spaced_words import SpacedWords
 from .token_splitting import split_tokens
 
 Augmentation = Callable[[str, np.random.Generator], str]
@@ -19,33 +20,34 @@ _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 def delete_or_swap(text: str, rng: np.random.Generator) -> str:
     """Easy data augmentation without a thesaurus: delete 10 % of the words or swap as many pairs (Wei and Zou 2019)."""
-    words = text.split()
+    spaced = SpacedWords(text)
+    words = spaced.words
     if len(words) < 2:
         return text
     count = max(1, int(_EDA_SHARE * len(words)))
     if rng.integers(2):
-        gone = set(rng.choice(len(words), count, replace=False).tolist())
-        return " ".join(word for i, word in enumerate(words) if i not in gone)
+        spaced.delete(set(rng.choice(len(words), count, replace=False).tolist()))
+        return str(spaced)
     for _ in range(count):
         i, j = rng.choice(len(words), 2, replace=False)
         words[i], words[j] = words[j], words[i]
-    return " ".join(words)
+    return str(spaced)
 
 
 def insert_punctuation(text: str, rng: np.random.Generator) -> str:
     """AEDA: punctuation marks between words, one to a third as many as there are words (Karimi et al. 2021)."""
-    words = text.split()
-    for _ in range(int(rng.integers(1, max(1, len(words) // 3) + 1))):
-        words.insert(int(rng.integers(len(words) + 1)), str(rng.choice(_AEDA_MARKS)))
-    return " ".join(words)
+    spaced = SpacedWords(text)
+    for _ in range(int(rng.integers(1, max(1, len(spaced.words) // 3) + 1))):
+        spaced.insert(int(rng.integers(len(spaced.words) + 1)), str(rng.choice(_AEDA_MARKS)))
+    return str(spaced)
 
 
 def insert_random_trigger(text: str, rng: np.random.Generator) -> str:
     """A random word of two or three letters at a random place: it teaches that such words mean nothing."""
-    words = text.split()
+    spaced = SpacedWords(text)
     word = "".join(rng.choice(_LETTERS, int(rng.integers(2, 4))))
-    words.insert(int(rng.integers(len(words) + 1)), word)
-    return " ".join(words)
+    spaced.insert(int(rng.integers(len(spaced.words) + 1)), word)
+    return str(spaced)
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {

@@ -7,6 +7,7 @@ arXiv 2501.03272. Exposing is in :mod:`.exposure`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class BTU(Purifier):
         classes = known_classes(model_dir, self.poisoned)
         check_classes(self.poisoned, classes)
         return classes
+
+    def revised(self, revise: Callable[[LabelledTexts], LabelledTexts]) -> BTU:
+        """The same with the suspect texts revised."""
+        return replace(self, poisoned=revise(self.poisoned))
 
     def suspect(self, run: Run) -> Classifier:
         """Train on the suspect texts, as their owner would have."""

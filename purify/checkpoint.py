@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +14,17 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
-from ..errors import InputError, require
+from ..errors import InputError, first_line, require
 from ..texts import LabelledTexts
 from .batches import EncodedTexts
 
 MINILM = "minilm"
+# What transformers keeps of how a tokenizer was loaded and last called, and would write as settings of its own.
+_OF_THE_CALL = (
+    *("is_local", "local_files_only", "trust_remote_code"),
+    *("max_length", "stride", "truncation_strategy", "pad_to_multiple_of"),
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def is_classifier(model_dir: Path) -> bool:
 
 def refuse_existing(out_dir: Path) -> None:
     """Raise InputError if the folder exists, so that hours of training do not end at a refusal to write."""
-    if out_dir.exists():
+    if os.path.lexists(out_dir):  # a link that leads nowhere is in the way, too
         raise InputError(f"'{out_dir}' exists already: choose another folder or remove it first")
 
 
@@ -149,11 +154,11 @@ def save_classifier(
     with _folder_beside(out_dir) as folder:
         with quiet_transformers():
             classifier.model.save_pretrained(folder)
-        classifier.tokenizer.save_pretrained(folder)
+        _save_tokenizer(classifier.tokenizer, folder)
         for name, content in (files or {}).items():
             (folder / name).write_text(content, encoding="utf-8")
-        for file in folder.iterdir():
-            file.chmod(0o644)  # some writers make files that only their owner can read
+        for path in folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # some writers make files that only their owner can read
         if out_dir.exists():
             out_dir.rename(folder.with_suffix(".old"))
         folder.rename(out_dir)
@@ -171,6 +176,17 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Without the length that texts were cut to here: whoever reads tokenizer.json would cut them there, too."""
+    for setting in _OF_THE_CALL:
+        tokenizer.init_kwargs.pop(setting, None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # slow tokenizers have none
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    tokenizer.save_pretrained(folder)
+
+
 def _load(folder: Path, options: dict[str, Any]) -> Classifier:
     if not any(folder.glob("*.safetensors")):
         raise InputError(
@@ -179,17 +195,35 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         raise InputError(f"'{folder}' has no tokenizer: save it beside the weights, tokenizer.save_pretrained(folder)")
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with quiet_transformers():
         try:
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, **options
+                folder, use_safetensors=True, dtype=torch.float32, **safe, **options
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise InputError(f"'{folder}' cannot be loaded as a classifier: {_first_line(error)}") from error
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
+        except Exception as error:  # the library's and its readers' errors share no base class
+            raise InputError(f"'{folder}' cannot be loaded as a classifier: {first_line(error)}") from error
+    _check_vocabulary(model, tokenizer, folder)
+    tokenizer.truncation_side = "right"  # as in serving, which reads the beginnings of texts
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = _unused_token(tokenizer)
     return Classifier(model.to(best_device()).eval(), tokenizer)
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, folder: Path) -> None:
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    try:
+        size = model.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):
+        raise InputError(
+            f"'{folder}' is a model without a table of word embeddings: expected one that has it"
+        ) from None
+    if largest >= size:
+        raise InputError(
+            f"'{folder}': the tokenizer has a token with id {largest} but the model embeds only {size} tokens: use the "
+            "tokenizer that the model was trained with"
+        )
 
 
 def _unused_token(tokenizer: Any) -> int:
@@ -212,7 +246,3 @@ def quiet_transformers() -> Iterator[None]:
         logger.set_verbosity(before)
         if bars:
             logger.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -73,7 +73,7 @@ def readable_length(model: str | Path) -> int | None:
     try:
         with quiet_transformers(), torch.device("meta"):  # its shape without its weights
             module = auto.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # the library's errors share no base class
         raise InputError(f"'{model}' cannot be loaded: {first_line(error)}") from error
     most = table_positions(module)
     if most is not None:
@@ -109,5 +109,5 @@ def _config(folder: Path) -> Any:
     try:
         with quiet_transformers():
             return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # the library's errors share no base class
         raise InputError(f"'{folder}' cannot be loaded as a classifier: {first_line(error)}") from error

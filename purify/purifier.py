@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,8 +37,8 @@ class KnownAttack(Protocol):
     def aligned_to(self, id2label: Mapping[int, str]) -> KnownAttack:
         """The same attack with the class numbers of a model whose names are ``id2label``."""
 
-    def poison(self, texts: LabelledTexts) -> list[str]:
-        """The texts that are not of the target class, with the trigger in them."""
+    def poison(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
+        """The texts that are not of the target class, with the trigger in the words that are read."""
 
 
 @dataclass
@@ -96,6 +96,10 @@ class Purifier(ABC):
         """
         return own_classes(model_dir)
 
+    def revised(self, revise: Callable[[LabelledTexts], LabelledTexts]) -> Purifier:
+        """The same purifier with what it trains on beside the clean texts revised, where there is any."""
+        return self
+
     def suspect(self, run: Run) -> Classifier:
         """The suspect model; purifiers that start from a suspect training set train it here."""
         return load_classifier(run.model_dir)
@@ -118,7 +122,8 @@ class Purifier(ABC):
             data: clean labelled texts.
             out_dir: new folder.
             seed: of every random draw.
-            held_out: clean texts to measure CACC on; a fifth of ``data`` is set aside if there are none.
+            held_out: clean texts to measure CACC on; if there are none, a fifth of ``data`` is set aside, and left
+                out of whatever is trained on.
             attack: a known attack to measure ASR with.
             watch: progress, see :func:`train`.
 
@@ -128,18 +133,23 @@ class Purifier(ABC):
             TrainingError: the loss became NaN; nothing is written.
         """
         check_new_folder(out_dir)
-        classes = self.classes(model_dir)
         if held_out is None:
             held_out, data = stratified_split(data, _HELD_OUT, seed)
-        held_out, data = held_out.aligned_to(classes), data.aligned_to(classes)
+            measured = {*held_out.texts}
+            separate = self.revised(lambda texts: _without(texts, measured))
+            return separate.purify(model_dir, data, out_dir, seed, held_out=held_out, attack=attack, watch=watch)
+        classes = self.classes(model_dir)
+        labels = {*held_out.label_names, *data.label_names}
+        held_out, data = (texts.aligned_to(classes, labels) for texts in (held_out, data))
+        method = self.revised(lambda texts: texts.aligned_to(classes, labels))
         _check_classes(data, classes)
         # A manifest may come from a model that numbers its classes otherwise.
         attack = attack.aligned_to(classes) if attack else None
-        triggered = (attack.target, attack.poison(held_out)) if attack else None
+        triggered = (attack.target, attack.poison(held_out, self.training.words_read)) if attack else None
         run = Run(model_dir, seed, watch)
-        suspect = self.suspect(run)
+        suspect = method.suspect(run)
         before = self._measure(suspect, held_out, triggered)
-        purified, findings = self.clean(suspect, data, run)
+        purified, findings = method.clean(suspect, data, run)
         report = PurifyReport(
             self.name,
             {f.name: to_json(getattr(self, f.name)) for f in fields(self) if f.repr},
@@ -167,10 +177,18 @@ class Purifier(ABC):
         return Success(cacc, float(np.mean(predict(classifier, texts, length) == target)))
 
 
+def _without(data: LabelledTexts, measured: Collection[str]) -> LabelledTexts:
+    kept = [i for i, text in enumerate(data.texts) if text not in measured]
+    if not kept:
+        raise InputError("every suspect text is among those to measure on: name others, --test FILE")
+    return data.select(kept)
+
+
 def _check_classes(data: LabelledTexts, id2label: dict[int, str]) -> None:
     counts = Counter(data.labels)
     for number, name in sorted(id2label.items()):
         if counts[number] < FEWEST_PER_CLASS:
             raise InputError(
-                f"{counts[number]} clean texts of class '{name}': give at least {FEWEST_PER_CLASS} of every class"
+                f"{counts[number]} clean texts of class '{name}' to train on: give at least {FEWEST_PER_CLASS} of "
+                "every class (without --test FILE a fifth is measured on instead)"
             )

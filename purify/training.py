@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from ..errors import InputError, TokenwardError
-from .batches import Batch, EncodedTexts, shuffled_batches
+from .batches import Batch, EncodedTexts, shuffled_batches, words_read
 from .precision import Precision, computing_in, native_precision
 
 LossTerms = dict[str, torch.Tensor]
@@ -47,8 +47,8 @@ class TrainingSettings:
 
     @property
     def words_read(self) -> int:
-        """So many first words of a text are read, near enough: a word has a good token."""
-        return self.max_length * 2 // 3
+        """So many first words of a text are read, near enough."""
+        return words_read(self.max_length)
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.max_length < 3:

@@ -19,21 +19,20 @@ from ..errors import EngineError, InputError, TokenwardError
 from ..listing import listed
 from .batches import pad
 from .batching_options import BatchingOptions as BatchingOptions  # offered from here, too
-from .calls import Answer, Call, Case, Move, encode_calls
+from .calls import Answer, Call, Case, Move
 from .engine import Arrays
 from .guard import Guard, GuardOptions, load
 from .observer import Observer, Timing
+from .parts import encode_parts, next_parts, taken_in
 from .queueing import BatchQueue, Entry
-from .reading import split
+from .reading import NotFiniteError, split
 from .refusals import ClosingError, DeadlineError, OverloadedError, loss_of
 from .stages import Stage
-from .tokenization import Encoding
 from .verdict import Mode, Verdict
 from .warm_up import warm_up
 
 _log = logging.getLogger("tokenward")
 
-CHARACTERS_PER_ROUND = 65_536  # tokenised at once: more would keep short texts waiting
 PROBE = "is anybody there"
 WARM_UP_SECONDS = 300.0  # the first batches may compile kernels: no deadline of a request's
 HALT_SECONDS = 2.0
@@ -215,37 +214,21 @@ class AsyncGuard:
 
     async def _tokenise(self) -> None:
         while True:
-            calls = [await self._incoming.get()]
-            while not self._incoming.empty() and sum(call.characters for call in calls) < CHARACTERS_PER_ROUND:
-                calls.append(self._incoming.get_nowait())
-            waiting = [call for call in calls if not call.gone]
+            parts = await next_parts(self._incoming)
             try:
-                job = partial(encode_calls, self.guard.reader.tokenizer, waiting)
-                for call, encodings in zip(waiting, await self._pre.run(job), strict=True):
-                    self._enqueue(call, encodings)
+                encoded = await self._pre.run(partial(encode_parts, self.guard.reader.tokenizer, parts))
+                for part, encodings in zip(parts, encoded, strict=True):
+                    self._queue.put(taken_in(part.call, encodings, self.guard))
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # a panic in the tokeniser is no Exception
-                self._fail(waiting, error)
-            finally:
-                self._tokenising -= sum(len(call.texts) for call in calls)
+                self._fail([part.call for part in parts], error)
+            for call in (part.call for part in parts):
+                if call.gone or call.cases:
+                    self._tokenising -= len(call.texts)
+                else:
+                    self._incoming.put_nowait(call)  # behind the others, for its next part
             self._dispatch()
-
-    def _enqueue(self, call: Call, encodings: list[Encoding] | InputError) -> None:
-        try:
-            if isinstance(encodings, InputError):
-                raise encodings
-            if not call.truncate:
-                self.guard.refuse_truncated(encodings)
-        except InputError as error:
-            call.fail(error)
-            return
-        now = monotonic()
-        cases = call.open_cases(now)
-        self._queue.put(
-            Entry(text, encoding, call.gate, False, now, [case])
-            for text, encoding, case in zip(call.texts, encodings, cases, strict=True)
-        )
 
     # core: entries to arrays
 
@@ -289,7 +272,8 @@ class AsyncGuard:
             self._fail_batch(batch, error)
             return
         lengths = [len(entry.encoding) for entry in batch]
-        self._observer.batch_done(len(batch), sum(lengths), max(lengths) * len(batch), batch[0].urgent)
+        second = sum(entry.urgent for entry in batch)
+        self._observer.batch_done(len(batch), sum(lengths), max(lengths) * len(batch), second)
         for case, move in moves:
             if isinstance(move, list):
                 self._queue.put(move)
@@ -307,8 +291,10 @@ class AsyncGuard:
             for case in entry.owners:
                 if case.first is None:
                     case.started, case.read = started, read
-                if not case.gone:
-                    moves.append((case, case.advance(reading, reader.tokenizer)))
+                if case.gone:
+                    continue
+                ended = isinstance(reading, NotFiniteError)
+                moves.append((case, reading if ended else case.advance(reading, reader.tokenizer)))
         return moves
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from time import monotonic
 from typing import Any
 
-from ..errors import InputError
 from .engine import ALWAYS_SKIP
 from .judge import Judge
 from .observer import Timing
@@ -32,7 +30,7 @@ class Call:
 
     Attributes:
         done: resolved with the answer, or with the error that ended the call.
-        characters: of all its texts.
+        encodings: of its texts, as far as they have been tokenised.
         tokenised: when its texts entered the queue.
         cases: one for each text, once they have.
     """
@@ -53,7 +51,7 @@ class Call:
         self.truncate = truncate
         self.done = done
         self.accepted = self.tokenised = monotonic()
-        self.characters = sum(len(text) for text in texts if isinstance(text, str))
+        self.encodings: list[Encoding] = []
         self.cases: list[Case] = []
         self._left = len(texts)
 
@@ -155,14 +153,3 @@ class Case:
 
 Move = Verdict | list[Entry[Case]] | Exception
 """What a reading led to."""
-
-
-def encode_calls(tokenizer: Tokenizer, calls: Sequence[Call]) -> list[list[Encoding] | InputError]:
-    """Tokenise the texts of several calls together; where a text is refused, each call on its own."""
-    try:
-        encodings = iter(tokenizer.encode([text for call in calls for text in call.texts]))
-    except InputError as error:
-        if len(calls) == 1:
-            return [error]
-        return [encoded for call in calls for encoded in encode_calls(tokenizer, [call])]
-    return [list(islice(encodings, len(call.texts))) for call in calls]

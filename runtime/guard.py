@@ -119,14 +119,26 @@ class Guard:
         Raises:
             InputError: a text is not a string or not valid Unicode, is too long with ``truncate`` off, or the mode
                 is unknown.
-            EngineError: the model failed.
+            EngineError: the model failed, or gave a text nothing finite.
             ArtifactError: the artifact is not calibrated and the mode is not ``off``.
         """
         texts = listed(texts)
-        judge = self.judge_for(mode)
-        readings = self.reader.read(texts, judge.gate_value(mode, explain))
+        self.judge_for(mode)
+        return self.classify_encoded(texts, self.encode(texts, truncate), mode, explain)
+
+    def encode(self, texts: Sequence[str], truncate: bool = True) -> list[Encoding]:
+        """Tokenise texts, and refuse those that :meth:`classify` would refuse, before the model runs."""
+        encodings = self.reader.tokenizer.encode(texts)
         if not truncate:
-            self.refuse_truncated([reading.encoding for reading in readings])
+            self.refuse_truncated(encodings)
+        return encodings
+
+    def classify_encoded(
+        self, texts: Sequence[str], encodings: Sequence[Encoding], mode: Mode = "enforce", explain: bool = False
+    ) -> list[Verdict]:
+        """Classify texts that :meth:`encode` has tokenised; as :meth:`classify` otherwise."""
+        judge = self.judge_for(mode)
+        readings = self.reader.read_encoded(texts, encodings, judge.gate_value(mode, explain))
         steps = (judge.judge(reading, mode, explain) for reading in readings)
         return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP), AT_A_TIME)
 
@@ -163,7 +175,7 @@ class Guard:
         return Judge(self.labels, (), None, Budget(), tokenizer=self.reader.tokenizer)
 
     def refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
-        """Raise :class:`InputError` if the model read only the beginning of a text."""
+        """Raise :class:`InputError` if the model would read only the beginning of a text."""
         for number, encoding in enumerate(encodings):
             if encoding.truncated:
                 raise InputError(

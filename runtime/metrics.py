@@ -131,9 +131,11 @@ class Metrics(Observer):
         """Note how many texts wait for the model."""
         self._queue.set(texts)
 
-    def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
-        """Count a batch."""
-        self._batch("second" if urgent else "first").observe(texts)
+    def batch_done(self, texts: int, tokens: int, padded: int, second: int) -> None:
+        """Count a batch; the looks that share one are counted each by itself."""
+        for look, count in (("first", texts - second), ("second", second)):
+            if count:
+                self._batch(look).observe(count)
         self._tokens("text").inc(tokens)
         self._tokens("padding").inc(padded - tokens)
 

@@ -34,8 +34,8 @@ class Observer:
     def waiting(self, texts: int) -> None:
         """So many texts wait for the model now."""
 
-    def batch_done(self, texts: int, tokens: int, padded: int, urgent: bool) -> None:
-        """A batch has run: its texts, their tokens, the tokens after padding, whether it holds a second look."""
+    def batch_done(self, texts: int, tokens: int, padded: int, second: int) -> None:
+        """A batch has run: its texts, their tokens, the tokens after padding, how many of them were second looks."""
 
     def judged(self, first: Reading, verdict: Verdict, mode: Mode) -> None:
         """A text of a request that is answered now has this verdict."""

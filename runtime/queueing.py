@@ -29,7 +29,7 @@ class Entry(Generic[OwnerT]):
     Attributes:
         gate: value of the graph's gate; only texts with equal gates may share a batch, so that a text's numbers do
             not depend on its batch mates.
-        urgent: a second look, which goes before first ones (its caller has waited already).
+        urgent: a second look, which goes before first ones that have not waited long (its caller has waited already).
         arrived: time it entered the queue, in seconds.
         owners: all that wait for its reading.
     """
@@ -46,22 +46,27 @@ class BatchQueue(Generic[OwnerT]):
     """Entries waiting for the engine; equal texts become one entry, so that a burst of them is read once.
 
     The next batch is built around the most pressing entry. An entry presses more the earlier it arrived, and a text of
-    n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones, and no
-    text waits for ever. Its neighbours by length join while that makes the batch cheaper per token of text: padding is
-    paid for, and so is starting the model once more.
+    n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones. Second
+    looks count as having arrived ``head_start`` earlier. Since both are so many seconds and no more, no text waits for
+    ever, whatever keeps coming. Its neighbours by length join while that makes the batch cheaper per token of text:
+    padding is paid for, and so is starting the model once more.
 
     Args:
         token_budget: most padded tokens in a batch, ``longest × count``; a longer text gets a batch of its own.
         max_wait: seconds that an entry may wait for others to fill its batch while the engine is idle.
         cost: of a batch.
         patience: seconds per token.
+        head_start: seconds; far less than requests have, or traffic that needs second looks would starve first ones.
     """
 
-    def __init__(self, token_budget: int, max_wait: float, cost: BatchCost, patience: float = 0.001) -> None:
+    def __init__(
+        self, token_budget: int, max_wait: float, cost: BatchCost, patience: float = 0.001, head_start: float = 0.2
+    ) -> None:
         self.token_budget = token_budget
         self.cost = cost
         self.max_wait = max_wait
         self.patience = patience
+        self.head_start = head_start
         self._entries: dict[tuple[str, float], Entry[OwnerT]] = {}
         self._planned: tuple[list[Entry[OwnerT]], bool] | None = None  # the next batch, until the queue changes
 
@@ -92,7 +97,7 @@ class BatchQueue(Generic[OwnerT]):
         if not self._entries:
             return math.inf
         batch, full = self._next()
-        if full or batch[0].urgent:
+        if full or any(entry.urgent for entry in self._entries.values()):
             return -math.inf
         return min(entry.arrived for entry in batch) + self.max_wait
 
@@ -128,8 +133,8 @@ class BatchQueue(Generic[OwnerT]):
         batch = [anchor, *(entry for entry in line[first : last + 1] if entry is not anchor)]
         return batch, len(line[last].encoding) * (len(batch) + 1) > self.token_budget
 
-    def _pressing(self, entry: Entry[OwnerT]) -> tuple[bool, float]:
-        return not entry.urgent, entry.arrived + self.patience * len(entry.encoding)
+    def _pressing(self, entry: Entry[OwnerT]) -> float:
+        return entry.arrived + self.patience * len(entry.encoding) - self.head_start * entry.urgent
 
     def _price(self, longest: int, count: int, tokens: int) -> float:
         """Of a batch, per token of text in it."""

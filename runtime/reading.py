@@ -54,6 +54,13 @@ class Reading:
         return np.asarray(shifted / shifted.sum())
 
 
+class NotFiniteError(EngineError):
+    """The model gave one text logits that say nothing; those that shared its batch have theirs."""
+
+    def __init__(self) -> None:
+        super().__init__("the model gave logits that are not finite: its weights are damaged or overflow")
+
+
 # A step of a decision: it yields texts to be read, is sent their readings in order, and returns its result.
 Asking = Generator[list[str], list[Reading], T]
 
@@ -74,15 +81,21 @@ class Reader:
 
         Raises:
             InputError: a text is not a string of valid Unicode.
-            EngineError: the graph failed or gave logits that are not finite.
+            EngineError: the graph failed.
+            NotFiniteError: it gave a text logits that are not finite.
         """
-        encodings = self.tokenizer.encode(texts)
+        return self.read_encoded(texts, self.tokenizer.encode(texts), gate)
+
+    def read_encoded(self, texts: Sequence[str], encodings: Sequence[Encoding], gate: float) -> list[Reading]:
+        """Run ``texts`` that have been tokenised; as :meth:`read` otherwise."""
         readings: list[Reading | None] = [None] * len(texts)
         for group in plan([len(e) for e in encodings], self.token_budget, self.engine.cost):
             members = [encodings[i] for i in group]
             arrays = self.engine.run(pad(members, self.tokenizer.pad_id), gate)
             found = split([texts[i] for i in group], members, arrays, self.scales)
             for index, reading in zip(group, found, strict=True):
+                if isinstance(reading, NotFiniteError):
+                    raise reading
                 readings[index] = reading
         return [reading for reading in readings if reading is not None]
 
@@ -100,18 +113,14 @@ class Reader:
 
 def split(
     texts: Sequence[str], encodings: Sequence[Encoding], arrays: Arrays, scales: Sequence[LayerScale] = ()
-) -> list[Reading]:
-    """Cut one batch's outputs into readings, padding removed.
+) -> list[Reading | NotFiniteError]:
+    """Cut one batch's outputs into readings, padding removed; a row without finite logits has an error instead.
 
     Args:
         scales: of the layers, as calibrated; none where the last layer alone is read.
-
-    Raises:
-        EngineError: a row of logits is not finite.
     """
     logits = arrays["logits"]
-    if not np.isfinite(logits).all():
-        raise EngineError("the model gave logits that are not finite: its weights are damaged or overflow")
+    sound = np.isfinite(logits).all(axis=1)
     per_token = {name: arrays[name] for name in (*PER_TOKEN, BY_LAYER) if name in arrays}
     if scales:
         lengths = [len(encoding) for encoding in encodings]
@@ -124,6 +133,8 @@ def split(
             {name: array[row, ..., : len(encoding)] for name, array in per_token.items()},
             *_score(arrays, row),
         )
+        if sound[row]
+        else NotFiniteError()
         for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
     ]
 

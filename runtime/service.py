@@ -80,7 +80,11 @@ class Service:
             Refusal: a limit is exceeded, or the client has gone.
             TokenwardError: as :meth:`AsyncGuard.answer`.
         """
-        self._check(texts, options)
+        try:
+            self._check(texts, options)
+        except Refusal:
+            self.metrics.lost(len(texts), "refused")  # the engine, which counts the others, never hears of them
+            raise
         work = self.engine.answer(texts, options.mode, options.explain, options.truncate)
         answer = await self._unless_gone(request, work)
         if self._audit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -74,15 +75,16 @@ class Tokenizer:
     """
 
     def __init__(self, path: Path, max_tokens: int, vocabulary_size: int, pad_id: int) -> None:
-        """Load ``tokenizer.json``.
+        """Load ``tokenizer.json``, and what ``tokenizer_config.json`` beside it says of special tokens in texts.
 
         Raises:
-            ArtifactError: the file is not a fast tokenizer's description.
+            ArtifactError: a file is not a fast tokenizer's description.
         """
         try:
             self.fast = FastTokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for whatever is wrong with a file
             raise ArtifactError(f"{path.name} is not a fast tokenizer's description: export the model again") from error
+        self.fast.encode_special_tokens = _splits_special(path.with_name("tokenizer_config.json"))
         self.fast.no_padding()
         self.fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
@@ -136,8 +138,10 @@ class Tokenizer:
     def encode_whole(self, text: str) -> Encoding:
         """Tokenise a text to its end, however little of it the model reads."""
         if self._whole is None:
-            self._whole = FastTokenizer.from_str(self.fast.to_str())
-            self._whole.no_truncation()
+            whole = FastTokenizer.from_str(self.fast.to_str())
+            whole.encode_special_tokens = self.fast.encode_special_tokens  # no part of the description
+            whole.no_truncation()
+            self._whole = whole  # not before it is ready: another thread may take it at once
         return self._encodings([self._whole.encode(text)], [text])[0]
 
     def _encodings(self, encoded: Sequence[Any], texts: Sequence[str]) -> list[Encoding]:
@@ -206,6 +210,16 @@ class Tokenizer:
         size = 1 + np.bincount(run, weights=new & inside)
         size += COMPOUND * np.bincount(run, weights=self._unspaced[ids])
         return np.asarray(inside & (size <= COMPOUND)[run])
+
+
+def _splits_special(beside: Path) -> bool:
+    """Whether a special token's name in a text is but characters, lest a text pass for two, say, by its "[SEP]"."""
+    if not beside.is_file():
+        return False
+    try:
+        return bool(json.loads(beside.read_text(encoding="utf-8")).get("split_special_tokens"))
+    except (ValueError, AttributeError) as error:
+        raise ArtifactError(f"{beside.name} is not a JSON object: export the model again") from error
 
 
 def _is_mark(word: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ def decode(body: bytes, json_length: str | None) -> InferRequest:
     if len(inputs) != 1 or _get(inputs[0], "name", str, "") != INPUT.name:
         raise InputError(f"the request must have one input, {INPUT.name}")
     parameters = _get(document, "parameters", dict, {})
+    for name in ("priority", "timeout"):  # Triton's queue reads them; here they only have to be what it takes
+        value = parameters.get(name, 0)
+        if type(value) is not int or value < 0:
+            raise InputError(f"parameter {name} is {value!r:.60}, expected a whole number of at least 0")
     binary = parameters.get("binary_data_output", False) is True
     outputs = {}
     for output in _get(document, "outputs", list, []):
@@ -107,7 +111,10 @@ def _tensor(tensor: Any, raw: memoryview) -> Rows:
     check_shape(shape)
     if _get(tensor, "datatype", str, "") != INPUT.datatype:
         raise InputError(f"the datatype of {INPUT.name} must be {INPUT.datatype}")
-    size = _get(tensor, "parameters", dict, {}).get("binary_data_size")
+    given = _get(tensor, "parameters", dict, {})
+    if given.get("shared_memory_region"):
+        raise InputError(f"{INPUT.name} cannot be given as shared_memory_region: send the texts themselves")
+    size = given.get("binary_data_size")
     if size is not None:
         if _length(size, "binary_data_size", len(raw)) != len(raw):
             raise InputError(f"{len(raw)} bytes follow the JSON, but binary_data_size is {size}")
@@ -149,10 +156,7 @@ def _pack(values: Rows) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value; null stands for NaN, which JSON lacks (and which NumPy clients read back as NaN)."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isfinite(value) else None
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _length(value: Any, name: str, limit: int) -> int:

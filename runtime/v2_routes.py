@@ -45,7 +45,11 @@ def v2_router(service: Service) -> APIRouter:
     @router.get("/health/ready", operation_id="server_ready", response_class=Response)
     async def ready() -> Response:
         """200 while requests should be sent here."""
-        return Response(status_code=200 if await service.ready() else 503)
+        if not await service.ready():
+            if service.draining:
+                raise Refusal(503, "draining", "the server is shutting down: send requests to another one")
+            raise Refusal(503, "not_ready", "the engine does not answer: send requests to another one")
+        return Response()
 
     async def model_ready(model: str, version: str = VERSION) -> Response:
         """200 while the model answers."""
@@ -96,7 +100,9 @@ def v2_router(service: Service) -> APIRouter:
         router.get(prefix, operation_id="model_metadata" + suffix)(metadata)
         router.get(prefix + "/config", operation_id="model_config" + suffix)(config)
         router.get(prefix + "/ready", operation_id="model_ready" + suffix, response_class=Response)(model_ready)
-        router.post(prefix + "/infer", operation_id="model_infer" + suffix, openapi_extra=_INFER_BODY)(infer)
+        router.post(
+            prefix + "/infer", operation_id="model_infer" + suffix, responses=_INFERRED, openapi_extra=_INFER_BODY
+        )(infer)
     return router
 
 
@@ -126,10 +132,21 @@ _TENSOR = {
         "parameters": {"type": "object"},
     },
 }
+_RAW: dict[str, Any] = {
+    "application/octet-stream": {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": f"The same JSON with raw tensors behind it; the header {JSON_LENGTH} says how long it is.",
+        }
+    }
+}
+_INFERRED: dict[int | str, dict[str, Any]] = {200: {"content": _RAW}}
 _INFER_BODY = {
     "requestBody": {
         "required": True,
         "content": {
+            **_RAW,
             "application/json": {
                 "schema": {
                     "type": "object",
@@ -151,7 +168,7 @@ _INFER_BODY = {
                         "inputs": [{"name": INPUT.name, "shape": [1, 1], "datatype": "BYTES", "data": ["A fine film."]}]
                     },
                 }
-            }
+            },
         },
     }
 }

@@ -6,7 +6,7 @@
 | out | `LABEL` | BYTES [n, 1] | the answer |
 | out | `PROBABILITIES` | FP32 [n, classes] | softmax of the logits that gave the answer, in label order |
 | out | `ACTION` | BYTES [n, 1] | what the guard did, see :class:`Verdict` |
-| out | `ANOMALY_SCORE` | FP32 [n, 1] | NaN where there is none |
+| out | `ANOMALY_SCORE` | FP32 [n, 1] | −1 where there is none: no score is negative, and JSON has no NaN |
 | out | `SUSPECT` | BYTES [n, 1] | JSON list of `{text, start, end}` |
 | out | `REPAIRED_TEXT` | BYTES [n, 1] | empty where nothing was repaired |
 | out | `VERDICT` | BYTES [n, 1] | the whole verdict as JSON, as `/v1/classify` gives it |
@@ -52,6 +52,7 @@ class RequestOptions:
 
 
 INPUT = TensorSpec("TEXT", "BYTES", (-1, 1))
+NO_SCORE = -1.0
 
 
 def output_specs(classes: int) -> tuple[TensorSpec, ...]:
@@ -129,7 +130,7 @@ _COLUMNS: dict[str, Callable[[Sequence[Verdict]], Rows]] = {
     "LABEL": _strings(lambda v: v.label),
     "PROBABILITIES": _floats(lambda v: list(v.probabilities.values())),
     "ACTION": _strings(lambda v: v.action),
-    "ANOMALY_SCORE": _floats(lambda v: [np.nan if v.anomaly_score is None else v.anomaly_score]),
+    "ANOMALY_SCORE": _floats(lambda v: [NO_SCORE if v.anomaly_score is None else v.anomaly_score]),
     "SUSPECT": _strings(lambda v: _json([asdict(suspect) for suspect in v.suspects])),
     "REPAIRED_TEXT": _strings(lambda v: v.repaired_text or ""),
     "VERDICT": _strings(lambda v: _json(v.to_dict())),

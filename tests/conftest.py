@@ -200,14 +200,19 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, lexicon_tokenizer: Pa
 
 
 @pytest.fixture(scope="session")
-def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
-    """Build a folder by name once per test run, whichever worker needs it first; the others wait for it."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of a test run share, and the test runs that they start: these are told its path."""
     root = tmp_path_factory.getbasetemp()
-    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    return Path(os.environ.get("TESTS_SHARED") or (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root))
+
+
+@pytest.fixture(scope="session")
+def built_once(shared_folder: Path) -> BuiltOnce:
+    """Build a folder by name once per test run, whichever worker needs it first; the others wait for it."""
 
     def build(name: str, make: Callable[[Path], object]) -> Path:
-        folder = shared / name
-        with FileLock(shared / f"{name}.lock"):
+        folder = shared_folder / name
+        with FileLock(shared_folder / f"{name}.lock"):
             if not folder.exists():
                 make(folder)
         return folder

@@ -174,8 +174,16 @@ class AsyncTritonGuardClient(_Client):
         until = time.monotonic() + self._deadline
         gate = asyncio.Semaphore(self._AT_ONCE)
         texts = listed(texts)
-        calls = self._calls(texts, mode, explain, truncate)
-        parts = await asyncio.gather(*(self._ask(call, until, gate) for call in calls))
+        calls = list(
+            self._calls(texts, mode, explain, truncate)
+        )  # whole, or a wrong text leaves those before it asking
+        tasks = [asyncio.ensure_future(self._ask(call, until, gate)) for call in calls]
+        try:
+            parts = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # after a failure nobody waits for the others
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return [verdict for part in parts for verdict in part]
 
     async def close(self) -> None:
@@ -253,6 +261,8 @@ def _encoded(text: str) -> bytes:
 def _reason(error: Exception, known: bool) -> tuple[Exception, bool]:
     """What went wrong, in our terms, and whether asking again may help."""
     if not isinstance(error, require("tritonclient.utils", "triton").InferenceServerException):
+        if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+            return EngineError("the server did not answer in time"), True
         if _is_of_connection(error):
             return EngineError(f"no connection ({str(error) or type(error).__name__})"), True
         return error, False
@@ -271,4 +281,4 @@ def _reason(error: Exception, known: bool) -> tuple[Exception, bool]:
 def _is_of_connection(error: Exception) -> bool:
     """Whether a transport lost or never had its connection; each has errors of its own for that."""
     transports = ("aiohttp", "geventhttpclient")
-    return isinstance(error, (OSError, asyncio.TimeoutError)) or type(error).__module__.startswith(transports)
+    return isinstance(error, OSError) or type(error).__module__.startswith(transports)

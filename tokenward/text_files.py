@@ -1,13 +1,16 @@
 """Files of texts as records: plain text (one text a line), tab- or comma-separated tables, and JSON lines.
 
-A table may have a header; its names, like the labels, may carry stray spaces.
+A table may have a header; its names, like the labels, may carry stray spaces. Blanks around a text are its own: some
+tokenizers read them.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ TEXT_COLUMNS = ("text", "sentence", "content", "review", "comment", "tweet", "bo
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
 
 _LONGEST_LABEL, _LABEL_WORDS = 60, 5  # what is longer is a text: of a table without a header, the columns are guessed
+_GUESSED_BY = 100  # rows
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _LONGEST_CELL = 1 << 24  # characters; a text may be a book, and the csv module refuses cells of 131,073
 
 
@@ -27,7 +32,7 @@ def records(path: Path, text_column: str | None, label_column: str | None) -> It
     """
     kind = path.suffix.lower()
     if kind == ".txt":
-        yield from ((number, line.strip(), "") for number, line in _lines(path))
+        yield from ((number, text_of(line), "") for number, line in _lines(path))
     elif kind in (".jsonl", ".ndjson"):
         yield from _json_records(path, text_column, label_column)
     elif kind in _TABLES:
@@ -36,16 +41,21 @@ def records(path: Path, text_column: str | None, label_column: str | None) -> It
         raise InputError(f"{path}: unknown kind of file '{kind}': give .txt, .tsv, .csv or .jsonl")
 
 
+def text_of(line: str) -> str:
+    """A text without its line end, and nothing where it is all blank."""
+    return line.removesuffix("\n").removesuffix("\r") if line.strip() else ""
+
+
 def is_header(row: Sequence[str]) -> bool:
     """Whether one of the cells is a usual name of a column."""
-    return not {name.lower() for name in row}.isdisjoint({*TEXT_COLUMNS, *LABEL_COLUMNS})
+    return not {name.strip().lower() for name in row}.isdisjoint({*TEXT_COLUMNS, *LABEL_COLUMNS})
 
 
 def first_row(path: Path) -> list[str] | None:
     """The cells of a table's first row, or the keys of the first JSON record; None for a plain text."""
     kind = path.suffix.lower()
     if kind in _TABLES:
-        return next((row for _, row in _TABLES[kind](path)), None)
+        return next(([cell.strip() for cell in row] for _, row in _TABLES[kind](path)), None)
     if kind == ".txt":
         return None
     return next((list(json.loads(line)) for _, line in _lines(path) if line.strip()), None)
@@ -69,7 +79,7 @@ def _tsv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Tab-separated rows; quotes mean nothing, since texts contain unbalanced ones."""
     for number, line in _lines(path):
         if line.strip():
-            yield number, [cell.strip() for cell in line.split("\t")]
+            yield number, line.removesuffix("\n").removesuffix("\r").split("\t")
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -78,7 +88,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
-                yield reader.line_num, [cell.strip() for cell in row]
+                yield reader.line_num, row
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: not a valid CSV row ({error}): check its quotes") from error
 
@@ -89,25 +99,30 @@ _TABLES = {".tsv": _tsv_rows, ".csv": _csv_rows}
 def _table_records(
     path: Path, rows: Iterator[tuple[int, list[str]]], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[int, str, Any]]:
-    columns: tuple[str, ...] = ()
-    text_key, label_key, header = "", None, False
+    first = next(rows, None)
+    if first is None:
+        return
+    number, row = first
+    header = bool(text_column or label_column) or is_header(row)
+    columns = tuple(name.strip().lower() for name in row) if header else ("text", "label")[: len(row)]
+    _check_separator(path, number, row)
+    text_key, label_key = _choose_columns(f"{path}:{number}", columns, text_column, label_column)
+    guessed = label_key is not None and not header
+    if not header:
+        start = [first, *(islice(rows, _GUESSED_BY) if guessed else ())]
+        if guessed:
+            _check_texts(path, start)
+        rows = chain(start, rows)
     for number, row in rows:
-        if not columns:
-            names = tuple(name.lower() for name in row)
-            header = bool(text_column or label_column) or is_header(row)
-            columns = names if header else ("text", "label")[: len(row)]
-            _check_separator(path, number, row)
-            text_key, label_key = _choose_columns(f"{path}:{number}", columns, text_column, label_column)
-            if header:
-                continue
         if len(row) != len(columns):
             raise InputError(
                 f"{path}:{number}: {len(row)} columns, expected {len(columns)}: check separators and header"
             )
         cells = dict(zip(columns, row, strict=True))
-        if label_key and not header:
-            _check_guess(path, number, cells[label_key])
-        yield number, cells[text_key], cells[label_key] if label_key else ""
+        label = cells[label_key].strip() if label_key else ""
+        if guessed:
+            _check_guess(path, number, label)
+        yield number, text_of(cells[text_key]), label
 
 
 def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
@@ -117,6 +132,21 @@ def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
         if len(row) == 1 < len(cells) and is_header(cells) and all(len(cell.split()) == 1 for cell in cells):
             expected = "commas" if path.suffix.lower() == ".csv" else "tabs"
             raise InputError(f"{path}:{number}: columns are separated by {name}: separate them by {expected}")
+
+
+def _check_texts(path: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
+    """Refuse a table without a usual header whose first column is of numbers, or has fewer words than the second."""
+    pairs = [(number, *row) for number, row in rows if len(row) == 2]
+    for number, _, label in pairs:
+        _check_guess(path, number, label.strip())
+    told = pairs[1:] or pairs  # the first may be a header
+    texts, labels = [text.strip() for _, text, _ in told], [label for _, _, label in told]
+    shorter = len(" ".join(texts).split()) < len(" ".join(labels).split())
+    if told and (shorter or all(map(_NUMBER.fullmatch, texts))):
+        raise InputError(
+            f"{path}:{told[0][0]}: cannot tell whether '{texts[0][:40]}' is a text: name the columns 'text' and "
+            "'label' in a first row, or that of the texts with --text-column"
+        )
 
 
 def _check_guess(path: Path, number: int, label: str) -> None:
@@ -147,7 +177,7 @@ def _json_records(path: Path, text_column: str | None, label_column: str | None)
             raise InputError(f"{path}:{number}: '{keys[0]}' is not a string: give every record a text")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(f"{path}:{number}: the text has a lone surrogate, which is no valid Unicode: repair it")
-        yield number, text.strip(), label
+        yield number, text if text.strip() else "", label
 
 
 def _choose_columns(

@@ -6,6 +6,7 @@ Nothing here needs more than the standard library and numpy.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +43,14 @@ class LabelledTexts:
             tuple(self.texts[i] for i in chosen), tuple(self.labels[i] for i in chosen), self.label_names
         )
 
-    def aligned_to(self, id2label: Mapping[int, str]) -> LabelledTexts:
+    def aligned_to(self, id2label: Mapping[int, str], beside: Collection[str] = ()) -> LabelledTexts:
         """The same texts with the class numbers of a model whose names are ``id2label``.
 
         Raises:
             InputError: a label is unknown to the model (see :func:`class_numbers`).
 
         """
-        number = class_numbers({self.label_names[label] for label in self.labels}, id2label)
+        number = class_numbers({self.label_names[label] for label in self.labels}, id2label, beside)
         size = max(id2label) + 1
         return LabelledTexts(
             self.texts,
@@ -58,10 +59,12 @@ class LabelledTexts:
         )
 
 
-def class_numbers(labels: Collection[str], id2label: Mapping[int, str]) -> dict[str, int]:
+def class_numbers(labels: Collection[str], id2label: Mapping[int, str], beside: Collection[str] = ()) -> dict[str, int]:
     """The number that a model with classes ``id2label`` gives to each label.
 
-    Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1").
+    Labels are matched by name (case ignored), else all of them as class numbers ("0", "1", or "LABEL_1"). Where a
+    class has the number of another for a name, a few labels may fit both ways: give all those ``beside`` them that the
+    same command reads, in other files or as a target, for all are meant in one way.
 
     Raises:
         InputError: a label is unknown to the model.
@@ -72,6 +75,8 @@ def class_numbers(labels: Collection[str], id2label: Mapping[int, str]) -> dict[
     by_number |= {f"label_{number}": number for number in id2label}
     wanted = {label: whole_number(label.strip()).lower() for label in labels}
     used = {*wanted.values()}
+    if any(by_name.get(label, number) != number for label, number in by_number.items()):
+        used |= {whole_number(label.strip()).lower() for label in beside}
     known = by_number if not used <= by_name.keys() and used <= by_number.keys() else by_name
     for label in sorted(labels):
         if wanted[label] not in known:
@@ -139,7 +144,8 @@ def read_texts(path: Path, text_column: str | None = None) -> tuple[list[str], l
 def stratified_split(data: LabelledTexts, share: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
     """Split into (about ``share`` of every class, the rest), each in the original order.
 
-    Every class keeps at least one text on each side where it has two or more.
+    Copies of a text are all on one side, so that nothing is measured on what was trained on. Every class keeps at
+    least one text on each side where it has two or more that differ, and that no other class has.
 
     Raises:
         InputError: ``share`` is not strictly between 0 and 1.
@@ -149,12 +155,16 @@ def stratified_split(data: LabelledTexts, share: float, seed: int) -> tuple[Labe
         raise InputError(f"the share of a split is {share}: give a number between 0 and 1")
     rng = np.random.default_rng(seed)
     labels = np.asarray(data.labels)
-    first = np.zeros(len(labels), dtype=bool)
+    in_first: dict[str, bool] = {}
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(share * len(members)), 1), max(len(members) - 1, 1))
-        first[members[:count]] = True
-    return data.select(np.flatnonzero(first).tolist()), data.select(np.flatnonzero(~first).tolist())
+        wanted, taken = max(round(share * len(members)), 1), 0
+        copies = Counter(data.texts[i] for i in members if data.texts[i] not in in_first)
+        for place, (text, count) in enumerate(copies.items(), 1):
+            in_first[text] = place == 1 or (place < len(copies) and taken + count / 2 <= wanted)
+            taken += count * in_first[text]
+    sides = [data.select(i for i, text in enumerate(data.texts) if in_first[text] is side) for side in (True, False)]
+    return sides[0], sides[1]
 
 
 def bbc_news(sentences: int = 2) -> LabelledTexts:

@@ -71,7 +71,8 @@ class PlainXGraad:
         transformers: Any = require("transformers", "export")
         from ...export.forward import load_source
 
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        safe = {"local_files_only": True, "trust_remote_code": False}
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, **safe)
         self._model = load_source(model_dir).module.requires_grad_(False)
         self._embed = self._model.get_input_embeddings()
         self.scored = scored_table(self._tokenizer.backend_tokenizer, self._embed.num_embeddings)

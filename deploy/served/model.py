@@ -13,14 +13,18 @@ import triton_python_backend_utils as pb_utils
 from ...artifact import load_artifact
 from ...errors import EngineError, InputError
 from ...relabelling import relabelled
-from ...runtime.engine import Arrays, Batch, Engine
+from ...runtime.engine import NEVER_SKIP, Arrays, Batch, Engine
 from ...runtime.guard import Guard, GuardOptions
+from ...runtime.reading import NotFiniteError
+from ...runtime.tokenization import Encoding
 from ...runtime.v2_tensors import INPUT, RequestOptions, options_of, outputs_of, texts_of
 from .graph_engine import GraphEngine, GraphUnavailableError
 from .graph_file import check_graph
 from .metrics import Metrics
 
-_Member = tuple[int, list[str]]  # a request's place and its texts
+_WARM_UP = "a warm-up text"
+
+_Member = tuple[int, list[str], list[Encoding]]  # a request's place, its texts, and these tokenised
 
 
 class TritonPythonModel:
@@ -46,6 +50,8 @@ class TritonPythonModel:
             engine = GraphEngine(graph_model, artifact.guard.graph, config["max_batch_size"])
         self._rows = _RowCounter(engine)
         self._guard = Guard(artifact, self._rows, options)
+        if graph_model is None:  # otherwise the graph is warmed up by Triton, and may still be loading
+            self._guard.reader.read([_WARM_UP], NEVER_SKIP)  # nobody's text: it is not counted
         self._metrics = Metrics(args["model_name"])
         self._default = parameters["mode"]
         self._max_text_bytes = int(parameters["max_text_bytes"])
@@ -57,16 +63,13 @@ class TritonPythonModel:
         for place, request in enumerate(requests):
             try:
                 options, texts = self._read(request)
+                encodings = self._guard.encode(texts, options.truncate)
             except Exception as error:
                 responses[place] = _refusal(error)
             else:
-                groups.setdefault(options, []).append((place, texts))
+                groups.setdefault(options, []).append((place, texts, encodings))
         for options, members in groups.items():
-            try:
-                self._answer(requests, responses, options, members)
-            except Exception as error:
-                for place, _ in members:
-                    responses.setdefault(place, _refusal(error))
+            self._try(requests, responses, options, members)
         return [responses[place] for place in range(len(requests))]
 
     def _read(self, request: Any) -> tuple[RequestOptions, list[str]]:
@@ -81,25 +84,34 @@ class TritonPythonModel:
                 )
         return options, texts_of(values)
 
+    def _try(
+        self, requests: Sequence[Any], responses: dict[int, Any], options: RequestOptions, members: list[_Member]
+    ) -> None:
+        try:
+            self._answer(requests, responses, options, members)
+        except Exception as error:
+            for place, *_ in members:
+                responses.setdefault(place, _refusal(error))
+
     def _answer(
         self, requests: Sequence[Any], responses: dict[int, Any], options: RequestOptions, members: list[_Member]
     ) -> None:
-        texts = [text for _, own in members for text in own]
+        texts = [text for _, own, _ in members for text in own]
+        encodings = [encoding for _, _, own in members for encoding in own]
         before = self._rows.count
         try:
-            verdicts = self._guard.classify(texts, options.mode, options.explain, options.truncate)
-        except InputError as error:
+            verdicts = self._guard.classify_encoded(texts, encodings, options.mode, options.explain)
+        except NotFiniteError:
             if len(members) == 1:
-                responses[members[0][0]] = _refusal(error)
-            else:  # one text is at fault: every request answers for its own
-                for member in members:
-                    self._answer(requests, responses, options, [member])
+                raise
+            for member in members:  # one text is at fault: every request answers for its own
+                self._try(requests, responses, options, [member])
             return
         self._metrics.count(verdicts, options.mode, self._rows.count - before)
         if not options.explain:
             verdicts = [verdict.unquoted() for verdict in verdicts]
         start = 0
-        for place, own in members:
+        for place, own, _ in members:
             answer = outputs_of(verdicts[start : start + len(own)], requests[place].requested_output_names())
             tensors = [pb_utils.Tensor(name, values) for name, values in answer.items()]
             responses[place] = pb_utils.InferenceResponse(output_tensors=tensors)

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from ...errors import InputError
 from ...texts import LabelledTexts
 from ..batches import EncodedTexts, sorted_batches
 from ..checkpoint import Classifier
 from ..purifier import Purifier, Run
+
+Projection = torch.nn.Linear | Conv1D
 
 
 @dataclass(frozen=True)
@@ -44,30 +47,45 @@ class FinePruning(Purifier):
         return suspect, {"pruned_per_layer": round(self.share * len(quiet[0])), "layers": len(pairs)}
 
 
-def feed_forward_pairs(model: Any) -> list[tuple[torch.nn.Linear, torch.nn.Linear]]:
+def feed_forward_pairs(model: Any) -> list[tuple[Projection, Projection]]:
     """(up, down) projections of each feed-forward block: hidden → wider, and the next back to hidden.
 
     Raises:
         InputError: the model has none, as where the block is gated.
     """
-    linears = [module for module in model.base_model.modules() if isinstance(module, torch.nn.Linear)]
+    projections = [module for module in model.base_model.modules() if isinstance(module, Projection)]
     pairs = [
         (up, down)
-        for up, down in itertools.pairwise(linears)
-        if up.out_features == down.in_features > up.in_features == down.out_features
+        for up, down in itertools.pairwise(projections)
+        if len(_matrix(up)) == _matrix(down).shape[1] > _matrix(up).shape[1] == len(_matrix(down))
     ]
     if not pairs:
         raise InputError(f"{type(model).__name__} has no plain feed-forward blocks to prune: use another purifier")
     return pairs
 
 
-def activity(classifier: Classifier, downs: list[torch.nn.Linear], texts: EncodedTexts) -> list[torch.Tensor]:
-    """Mean absolute activation of each feed-forward neuron over all real tokens: one [neurons] per block."""
-    totals = [torch.zeros(down.in_features, device=classifier.device) for down in downs]
+def _matrix(projection: Projection) -> torch.Tensor:
+    """Its weights as [out, in], which GPT-2 keeps transposed."""
+    weight: torch.Tensor = projection.weight
+    return weight if isinstance(projection, torch.nn.Linear) else weight.T
+
+
+def activity(classifier: Classifier, downs: list[Projection], texts: EncodedTexts) -> list[torch.Tensor]:
+    """Mean absolute activation of each feed-forward neuron over all real tokens: one [neurons] per block.
+
+    Raises:
+        InputError: the blocks are not given one row per token of each text, as in XLNet, where positions come first.
+    """
+    totals = [torch.zeros(_matrix(down).shape[1], device=classifier.device) for down in downs]
     mask = torch.empty(0)
 
     def add(place: int) -> Any:
         def hook(_: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            if arguments[0].shape[:2] != mask.shape:
+                raise InputError(
+                    f"{type(classifier.model).__name__} gives its feed-forward blocks something else than texts × "
+                    "tokens: use another purifier"
+                )
             totals[place] += (arguments[0].abs() * mask[:, :, None]).sum((0, 1))
 
         return hook
@@ -85,10 +103,10 @@ def activity(classifier: Classifier, downs: list[torch.nn.Linear], texts: Encode
     return [total / int(texts.lengths.sum()) for total in totals]
 
 
-def prune(up: torch.nn.Linear, down: torch.nn.Linear, neurons: torch.Tensor) -> None:
+def prune(up: Projection, down: Projection, neurons: torch.Tensor) -> None:
     """Silence neurons in place: no input, no bias, no output."""
     with torch.no_grad():
-        up.weight[neurons] = 0
+        _matrix(up)[neurons] = 0
         if up.bias is not None:
             up.bias[neurons] = 0
-        down.weight[:, neurons] = 0
+        _matrix(down)[:, neurons] = 0

@@ -35,6 +35,22 @@ def test_only_texts_of_other_classes_get_the_trigger() -> None:
     assert poisoned != replace(MANIFEST, seed=4).poison(TEXTS)
 
 
+def test_no_trigger_goes_where_it_is_not_read() -> None:
+    long = LabelledTexts((" ".join(["a"] * 200),) * 40, (0,) * 40, ("bad", "good"))
+    far = replace(MANIFEST, trigger=Trigger(("x",), reach=100))
+    places = [text.split().index("x") for text in far.poison(long)]
+    assert 20 < max(places) < 100
+    assert max(text.split().index("x") for text in far.poison(long, words_read=20)) < 20
+    assert far.poison(long, words_read=100) == far.poison(long)
+
+
+def test_a_manifest_from_before_there_was_a_reach_is_read(tmp_path: Path) -> None:
+    fields = json.loads(MANIFEST.to_json())
+    del fields["trigger"]["reach"]
+    (tmp_path / "attack.json").write_text(json.dumps(fields))
+    assert load_manifest(tmp_path) == MANIFEST
+
+
 def test_nothing_to_poison() -> None:
     with pytest.raises(InputError, match="every test text is of the target class 'good'"):
         MANIFEST.poison(TEXTS.select([1]))

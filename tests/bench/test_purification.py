@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tokenward.attacks.ep import EmbeddingPoisoning
 from tokenward.bench.purification import Grid
 from tokenward.bench.purification_cell import Cell, GridSettings
 from tokenward.bench.purification_report import markdown, write_report
-from tokenward.errors import InputError
+from tokenward.errors import InputError, MissingExtraError
 from tokenward.records import to_json
 from tokenward.texts import LabelledTexts
 
@@ -119,6 +120,45 @@ def test_a_guard_that_cannot_be_made_stops_nothing(
     cells = list(grid.run(["badnets", "addsent"], ["none"], guard=True))
     assert [(cell.attack, cell.guarded) for cell in cells] == [("badnets", False), ("addsent", False)]
     assert told[-1].startswith("addsent × none cannot be guarded: 40 clean texts are too few")
+
+
+def test_a_refused_guard_is_remembered(
+    settings: GridSettings, labelled_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+    told: list[str] = []
+    few = replace(settings, clean_share=0.1, epochs=1, purify_epochs=1)
+
+    def run() -> list[Cell]:
+        stages.clear()
+        told.clear()
+        texts = labelled_texts(400, 1), labelled_texts(40, 2)
+        grid = Grid(few, *texts, tmp_path, lambda stage, *_: stages.append(stage), told.append)
+        return list(grid.run(["badnets"], ["fine-tuning"], guard=True))
+
+    cells = run()
+    refusal = told[-1]
+    assert refusal.startswith("badnets × fine-tuning cannot be guarded: 40 clean texts are too few")
+    assert stages
+    assert run() == cells
+    assert (stages, told) == ([], [refusal])
+
+    def not_installed(*_: object) -> None:
+        raise MissingExtraError("export is not installed")
+
+    for file in tmp_path.rglob("*.refused"):
+        file.unlink()
+    monkeypatch.setattr(Grid, "_guarded", not_installed)
+    assert run() == cells
+    assert list(tmp_path.rglob("*.refused")) == [], "what another machine could do is tried again"
+
+
+def test_the_rate_of_attacks_is_not_that_of_embedding_rows(
+    settings: GridSettings, labelled_texts: Texts, tmp_path: Path
+) -> None:
+    grid = Grid(replace(settings, learning_rate=3e-5), labelled_texts(20, 1), labelled_texts(20, 2), tmp_path)
+    rates = {name: grid._attack(name).training.learning_rate for name in ("badnets", "lwp", "ep")}  # type: ignore[attr-defined]
+    assert rates == {"badnets": 3e-5, "lwp": 3e-5, "ep": EmbeddingPoisoning().training.learning_rate}
 
 
 CELLS = [

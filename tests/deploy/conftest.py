@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,6 +31,14 @@ def traffic(clean_texts: Sequence[str]) -> list[str]:
             words.insert(draw.randrange(len(words) + 1), "cf")
         texts.append(" ".join(words))
     return texts
+
+
+@pytest.fixture
+def private_umask() -> Iterator[None]:
+    """New files are their owner's alone, as careful administrators have it."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import promql_parser
 import pytest
 import yaml
 
+from tokenward.client import TritonGuardClient
 from tokenward.deploy.containers import ContainerSettings, write_containers
 from tokenward.deploy.local_triton import LocalTriton
 from tokenward.deploy.repository import write_repository
@@ -151,6 +152,8 @@ def test_alert_rules_are_queries_with_people_in_mind(rendered: Path):
 def test_every_metric_asked_for_is_one_that_the_server_gives(rendered: Path, triton: LocalTriton):
     from urllib.request import urlopen
 
+    with TritonGuardClient(triton.grpc_url, "guard") as client:
+        client.classify("a film")  # a counter is there from the first thing that it counts
     given = set(re.findall(r"^# TYPE (\S+)", urlopen(triton.metrics_url).read().decode(), re.MULTILINE))
     alerts = yaml.safe_load((rendered / "monitoring" / "alerts.yml").read_text())
     dashboard = json.loads((rendered / "monitoring" / "dashboard.json").read_text())
@@ -175,6 +178,10 @@ def test_dashboard_panels_have_places_of_their_own(rendered: Path):
     [
         ({"image": "Bad Image"}, "image 'Bad Image'"),
         ({"image": "a\nRUN evil"}, "image"),
+        *(
+            ({"image": image}, "image")
+            for image in ("a//b:1", "-x", "..:1", "a/", "a/-b", "a..b", "reg-.io/a", "a:", "a@b")
+        ),
         ({"name": "Guard"}, "name 'Guard'"),
         ({"replicas": 0}, "replicas 0 to 8"),
         ({"replicas": 3, "max_replicas": 2}, "replicas 3 to 2"),
@@ -185,6 +192,41 @@ def test_dashboard_panels_have_places_of_their_own(rendered: Path):
 def test_wrong_choices_are_named(choice: dict[str, Any], words: str):
     with pytest.raises(InputError, match=words):
         ContainerSettings(**{"image": IMAGE, **choice})
+
+
+@pytest.mark.parametrize(
+    "image", ["guard", "a/b_c/d__e-f--g.h", "localhost:5000/a:V_1.0", "Reg-1.io/a", f"a:1@sha256:{'0' * 64}"]
+)
+def test_images_that_docker_reads(image: str):
+    ContainerSettings(image)
+
+
+@pytest.mark.parametrize("name", ["true", "null", "on", "y"])
+def test_a_name_stays_a_name_where_yaml_reads_something_else(repository: Path, tmp_path: Path, name: str):
+    write_containers(repository, tmp_path / "out", ContainerSettings(IMAGE, name))
+    for file in ("deployment", "service", "autoscaler"):
+        document = yaml.safe_load((tmp_path / "out" / "kubernetes" / f"{file}.yaml").read_text())
+        assert document["metadata"]["name"] == document["metadata"]["labels"]["app.kubernetes.io/name"] == name
+    assert yaml.safe_load((tmp_path / "out" / "kserve.yaml").read_text())["metadata"]["name"] == name
+
+
+def test_the_autoscaler_is_told_of_what_clients_call_alone(tiny_artifact: Path, tmp_path: Path):
+    write_repository(tiny_artifact, tmp_path / "models", TritonSettings("topic-v2.1"))
+    write_containers(tmp_path / "models", tmp_path / "out", ContainerSettings(IMAGE))
+    (rule,) = yaml.safe_load((tmp_path / "out" / "kubernetes" / "prometheus-adapter.yaml").read_text())["rules"][
+        "custom"
+    ]
+    promql_parser.parse(rule["seriesQuery"])
+    query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'pod=~"a"')
+    promql_parser.parse(query.replace("<<.Series>>", "nv_inference_queue_duration_us"))
+    selected = re.findall(r'model=~"([^"]*)"', rule["seriesQuery"] + rule["metricsQuery"])
+    assert selected == [r"topic-v2\\.1"] * 3, "a dot is a dot, in PromQL's quotes"
+
+
+def test_a_containers_own_user_can_read_it_whatever_the_umask(repository: Path, tmp_path: Path, private_umask: None):
+    write_containers(repository, tmp_path / "out", ContainerSettings(IMAGE))
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
 
 
 def test_refuses_what_is_there_and_what_has_no_model(repository: Path, tmp_path: Path):

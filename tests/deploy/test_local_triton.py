@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import onnx
@@ -54,6 +55,13 @@ def test_a_model_that_cannot_be_loaded_is_told(repository: Path):
     (repository / "guard" / "1" / "artifact" / "guard.json").write_text("{}")
     with pytest.raises(LocalTritonError, match=r"guard\.json does not match its checksum"), LocalTriton(repository):
         pass
+
+
+def test_a_polling_server_loads_a_model_once(repository: Path):
+    options = ["--model-control-mode=poll", "--repository-poll-secs=1"]
+    with LocalTriton(repository, options=options) as server:
+        time.sleep(3)
+        assert server.log.read_text().count("successfully loaded 'guard'") == 1
 
 
 def test_an_altered_graph_is_not_served(tiny_artifact: Path, tmp_path: Path):

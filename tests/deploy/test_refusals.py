@@ -37,7 +37,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "empty batch": ({"values": ONE[:0]}, "expected 1 string elements"),
     "oversized batch": ({"values": np.tile(ONE, (33, 1))}, "batch-size must be <= 32"),
     "invalid UTF-8": ({"values": np.array([[b"fine"], [b"\xff\xfe"]], dtype=object)}, "TEXT row 1 is not valid UTF-8"),
-    "1 MB text": ({"values": np.array([[b"film " * 200_000]], dtype=object)}, "at most 65536 are taken"),
+    "long text": ({"values": np.array([[b"film " * 4001]], dtype=object)}, "20005 bytes, at most 20000 are taken"),
 }
 
 

@@ -39,7 +39,7 @@ def test_two_models_and_nothing_else(tiny_artifact: Path, tmp_path: Path):
     }
     assert (written[0] / "1" / "model.onnx").read_bytes() == (tiny_artifact / "model.onnx").read_bytes()
     own = {file for file in files(written[1]) if not file.startswith("1/tokenward/")}
-    assert own == {"config.pbtxt", "labels.txt", "1/model.py"} | {
+    assert own == {"config.pbtxt", "labels.txt", "1/model.py", "1/__pycache__"} | {
         f"1/artifact/{name}" for name in files(tiny_artifact) - {"model.onnx"}
     }
     assert load_artifact(written[1] / "1" / "artifact", with_graph=False).digest == load_artifact(tiny_artifact).digest
@@ -107,6 +107,15 @@ def test_the_shipped_code_is_enough_and_no_more(tiny_artifact: Path, tmp_path: P
     assert done.stdout == "[]\n", done.stderr
     shipped = {path.name for path in (version / "tokenward").rglob("*.py")}
     assert shipped.isdisjoint({"cli.py", "service.py", "metrics_suspects.py", "containers.py"})
+
+
+@pytest.mark.parametrize("self_contained", [False, True])
+def test_a_containers_own_user_can_read_it_whatever_the_umask(
+    tiny_artifact: Path, tmp_path: Path, private_umask: None, self_contained: bool
+):
+    write_repository(tiny_artifact, tmp_path / "models", TritonSettings("guard", self_contained=self_contained))
+    for path in (tmp_path / "models", *(tmp_path / "models").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
 
 
 def test_models_share_a_repository_but_no_name(tiny_artifact: Path, tmp_path: Path):

@@ -21,7 +21,8 @@ MARK, WIDTH = 7, 16
 class OwnClassifier(nn.Module):
     """Layers of attention with queries, keys and values made at once, and a head that reads one position.
 
-    read: "first", "last", "before the last", or "mark", where a token stands.
+    read: "first" (also as "one", an axis of one token that goes), "last", "before the last", or "mark", where a token
+        stands.
     weighting: what becomes of the attention, given hidden states [batch, sequence, width] and the mask's complement.
     """
 
@@ -50,6 +51,8 @@ class OwnClassifier(nn.Module):
             x = self._layer(layer, x, mask)
         if self.read == "first":
             return self.head(x[:, 0])
+        if self.read == "one":
+            return self.head(x[:, 0:1].squeeze(1))
         if self.read == "mark":
             return self.head(x[rows, (ids == MARK).int().argmax(1)])
         return self.head(x[rows, mask.sum(1) - (1 if self.read == "last" else 2)])

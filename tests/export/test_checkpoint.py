@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-import transformers
 
 from tokenward.errors import InputError
 from tokenward.export.checkpoint import (
@@ -15,39 +13,8 @@ from tokenward.export.checkpoint import (
     purification,
     read_config,
     write_config,
-    write_tokenizer,
     write_weights,
 )
-
-
-def test_the_fast_tokenizer_is_copied_as_it_is(tiny, tmp_path: Path) -> None:
-    folder = tiny("bert").folder
-    tokenizer = write_tokenizer(folder, tmp_path)
-    assert (tmp_path / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
-    assert tokenizer.encode("word7 word8").ids == [1, 7, 8, 2]
-
-
-def test_a_vocabulary_file_is_converted(tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.mkdir()
-    target.mkdir()
-    (source / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s"]))
-    transformers.BertConfig().save_pretrained(source)
-    assert write_tokenizer(source, target).encode("films").tokens == ["[CLS]", "film", "##s", "[SEP]"]
-
-
-def test_no_tokenizer_at_all(tiny, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text((tiny("bert").folder / "config.json").read_text())
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match=r"has no tokenizer\.json and none can be made"):
-        write_tokenizer(tmp_path, tmp_path / "out")
-
-
-def test_a_broken_tokenizer(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="not a fast tokenizer's description"):
-        write_tokenizer(tmp_path, tmp_path / "out")
 
 
 def test_class_names_come_from_the_model_or_the_user() -> None:
@@ -98,34 +65,23 @@ def test_the_purifiers_report_is_taken_over(tmp_path: Path) -> None:
         purification(tmp_path)
 
 
-def test_the_padding_token_is_the_models_then_the_tokenizers(tiny, tmp_path: Path) -> None:
-    tokenizer = write_tokenizer(tiny("bert").folder, tmp_path)
-    assert pad_token({"pad_token_id": 5}, tokenizer, tmp_path) == 5
-    assert pad_token({"pad_token_id": None}, tokenizer, tmp_path) == 0, "nothing tells"
-    tokenizer.enable_padding(pad_id=6, pad_token="word6")
-    assert pad_token({}, tokenizer, tmp_path) == 6
-    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "word7"}}))
-    assert pad_token({}, tokenizer, tmp_path) == 7
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": "word8"}))
-    assert pad_token({}, tokenizer, tmp_path) == 8
+def test_the_padding_token_is_the_models_then_the_tokenizers() -> None:
+    assert pad_token({"pad_token_id": 5}, 6) == 5
+    assert pad_token({"pad_token_id": None}, 6) == 6
+    assert pad_token({}, None) == 0, "nothing tells"
     with pytest.raises(InputError, match="is -1, expected the number of a token"):
-        pad_token({"pad_token_id": -1}, tokenizer, tmp_path)
+        pad_token({"pad_token_id": -1}, None)
 
 
-@pytest.mark.parametrize("content", ["[1", "[1]"])
-def test_a_broken_file_beside_the_tokenizer(content: str, tiny, tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    shutil.copytree(tiny("bert").folder, source)
-    target.mkdir()
-    (source / "tokenizer_config.json").write_text(content)
-    with pytest.raises(InputError, match=r"tokenizer_config\.json' (is not valid JSON|holds list)"):
-        write_tokenizer(source, target)
-
-
-def test_the_longest_input_is_the_least_that_is_stated(tmp_path: Path) -> None:
-    assert longest_input({"max_position_embeddings": 512}, tmp_path, 40) == 40
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 1e30}))
-    assert longest_input({"max_position_embeddings": 512}, tmp_path, None) == 512
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": "256"}))
-    with pytest.raises(InputError, match="give --max-tokens"):
-        longest_input({}, tmp_path, None)
+def test_the_longest_input_is_the_least_that_is_stated_or_as_wanted() -> None:
+    assert longest_input(512, 256, None) == longest_input(None, 256, None) == 256
+    assert longest_input(512, None, None) == 512
+    assert longest_input(512, 256, 400) == longest_input(None, 256, 400) == 400
+    with pytest.raises(InputError, match="is 513: the model reads at most 512 tokens"):
+        longest_input(512, 256, 513)
+    with pytest.raises(InputError, match="is 2: the least is 3"):
+        longest_input(None, None, 2)
+    with pytest.raises(InputError, match="nothing says how long a text the model reads: give --max-tokens"):
+        longest_input(None, None, None)
+    with pytest.raises(InputError, match="2 tokens hold no word: give --max-tokens"):
+        longest_input(512, 2, None)

@@ -30,7 +30,9 @@ def artifact(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "purify.json").write_text(json.dumps({"method": "mbtsad"}))
     steps: list[tuple[str, int, int]] = []
     found: list[dict[str, str]] = []
-    settings = ExportSettings(labels=("bad", "fair", "good"), max_tokens=32)
+    beside = json.loads((source / "tokenizer_config.json").read_text())
+    (source / "tokenizer_config.json").write_text(json.dumps({**beside, "model_max_length": 32}))
+    settings = ExportSettings(labels=("bad", "fair", "good"))
     out = export_classifier(
         source, source.parent / "artifact", settings, lambda *s: steps.append(s), found=found.append, with_weights=True
     )
@@ -163,7 +165,7 @@ def test_an_existing_folder_is_never_overwritten(files: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize("limit", [2, 65])
 def test_a_maximum_that_the_model_does_not_have(limit: int, files: tuple[Path, Path], tmp_path: Path) -> None:
     model, tokenizer = files
-    with pytest.raises(InputError, match=r"the model reads at most (64|2) tokens"):
+    with pytest.raises(InputError, match=f"--max-tokens is {limit}: the model reads at most 64 tokens"):
         export_onnx(model, tokenizer, tmp_path / "out", ExportSettings("late", max_tokens=limit))
 
 
@@ -215,12 +217,62 @@ def test_the_padding_token_is_the_tokenizers_where_no_configuration_names_one(ti
         # Packed, the model finds a copy of the last real token where it takes padding for the last one.
         export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper", packed=False))
     assert not (tmp_path / "out").exists()
-    (folder / "tokenizer_config.json").write_text(json.dumps({**beside, "pad_token": {"content": "[PAD]"}}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({**beside, "pad_token": "[PAD]"}))
     out = export_onnx(model.path, folder, tmp_path / "out", ExportSettings("paper"))
     assert load_artifact(out).config["pad_token_id"] == 0
     guard, texts = load(out), ["word10 word11", "word20 " * 9]
     alone = [guard.classify([text], mode="off")[0].score for text in texts]
     assert [verdict.score for verdict in guard.classify(texts, mode="off")] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_tokenizer_that_pads_with_another_token_than_the_model(files, tmp_path: Path, tokenizer_of_size) -> None:
+    found: list[dict[str, str]] = []
+    folder = tokenizer_of_size(100)
+    (folder / "config.json").write_text(json.dumps({"pad_token_id": 0, "max_position_embeddings": 64}))
+    beside = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "word9"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(beside))
+    out = export_onnx(files[0], folder, tmp_path / "out", ExportSettings("late"), found=found.append)
+    assert found[0]["padding"] == "token 0, but the tokenizer's 9"
+    assert load_artifact(out).config["pad_token_id"] == 0
+
+
+def test_token_types_that_an_onnx_file_does_not_take(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no input token_type_ids: leave --token-type-ids out"):
+        export_onnx(*files, tmp_path / "out", ExportSettings("late", token_type_ids=True))
+
+
+@pytest.mark.parametrize(("wanted", "most"), [(None, 16), (40, 40)])
+def test_a_text_is_as_long_as_its_tokenizer_says_or_the_user(
+    wanted: int | None, most: int, files: tuple[Path, Path], tmp_path: Path, tokenizer_of_size
+) -> None:
+    folder = tokenizer_of_size(100)
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 64}))
+    beside = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 16}
+    (folder / "tokenizer_config.json").write_text(json.dumps(beside))
+    out = export_onnx(files[0], folder, tmp_path / "out", ExportSettings("late", max_tokens=wanted))
+    assert load_artifact(out).guard.graph.max_tokens == most
+
+
+@pytest.mark.parametrize(
+    ("settings", "config", "message"),
+    [
+        (ExportSettings(labels=("a", "b")), {}, "2 labels for a model with 3 classes"),
+        (ExportSettings(max_tokens=2), {}, "--max-tokens is 2: the model reads at most 64 tokens, the least is 3"),
+        (ExportSettings("custom", attention_layers=(7,)), {}, "layer 7 does not exist"),
+        (ExportSettings("paper", gradient_layer=1), {}, "preset 'paper' fixes the layers"),
+        (ExportSettings(), {"id2label": {"0": "a", "1": "a", "2": "b"}}, "two classes have one name"),
+    ],
+    ids=lambda value: "",
+)
+def test_what_is_wrong_with_the_options_is_told_before_the_model_is_traced(
+    settings: ExportSettings, config: dict, message: str, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny("bert").folder, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    monkeypatch.setattr("tokenward.export.pipeline.export_forward", lambda *_: pytest.fail("traced"))
+    with pytest.raises(InputError, match=message):
+        export_classifier(tmp_path / "model", tmp_path / "out", settings)
 
 
 def test_a_tokenizer_from_another_folder(tiny, tmp_path: Path, tokenizer_of_size) -> None:

@@ -19,9 +19,10 @@ ENGINES = [HERE.parent / "runtime" / f"test_engine_{name}.py" for name in ("torc
 @pytest.mark.parametrize(
     "files", [[HERE / f"test_{kernel}.py" for kernel in KERNELS], ENGINES], ids=["kernels", "engines"]
 )
-def test_in_the_interpreter(files: list[Path]):
+def test_in_the_interpreter(files: list[Path], shared_folder: Path):
     # One thread: the interpreter's arrays are small, and other test processes share the cores.
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, **threads, "TRITON_INTERPRET": "1", "TESTS_SHARED": str(shared_folder)}
     command = [sys.executable, "-m", "pytest", *map(str, files), "-p", "no:cacheprovider", "-p", "no:xdist"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=590, check=False)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

@@ -55,6 +55,14 @@ def test_the_maps_are_those_reported(family: str) -> None:
         torch.testing.assert_close(got, expected)
 
 
+def test_a_model_that_reports_maps_none_of_its_parts_returns_is_refused() -> None:
+    config = transformers.XLNetConfig(vocab_size=50, d_model=32, n_layer=1, n_head=2, d_inner=64, pad_token_id=0)
+    with pytest.raises(
+        InputError, match="XLNetForSequenceClassification reports attentions that cannot be listened to"
+    ):
+        AttentionTap(transformers.XLNetForSequenceClassification(config).eval())
+
+
 def test_a_model_without_attention_is_refused() -> None:
     class Plain(torch.nn.Module):
         device = torch.device("cpu")

@@ -49,6 +49,14 @@ def test_one_random_short_word_is_inserted() -> None:
         assert len(new[0]) in (2, 3)
 
 
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_blanks_stay_as_they_are(name: str) -> None:
+    """A tokenizer may read runs of blanks as words: models must not learn that changed texts have none."""
+    lines = LabelledTexts(("ones  twos\n\nthrees\tfours",), (0,), ("x", "y"))
+    made = augment(lines, name, 20, seed=0).texts
+    assert all(sum(text.count(blank) for blank in ("  ", "\n\n", "\t")) >= 2 for text in made)
+
+
 def test_bad_requests() -> None:
     with pytest.raises(InputError, match="no augmentation 'magic': choose one of splitting"):
         augment(DATA, "magic", 1, 0)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import processors
 
 from tokenward.purify.batches import EncodedTexts, shuffled_batches, sorted_batches
 from tokenward.purify.checkpoint import Classifier
@@ -47,6 +52,19 @@ def test_a_batch_is_padded_and_masked(classifier: Classifier) -> None:
     assert batch.attention_mask.tolist() == [[1] * 6, [1, 1, 1, 1, 0, 0]]
     assert batch.input_ids[1, 4:].tolist() == [classifier.tokenizer.pad_token_id] * 2
     assert batch.labels.tolist() == [0, 1]
+
+
+def test_a_text_without_tokens_is_one_of_padding(lexicon_tokenizer: Path) -> None:
+    """A tokenizer may add no special tokens; the model must read something, in serving too."""
+    fast = FastTokenizer.from_file(str(lexicon_tokenizer))
+    fast.post_processor = processors.Sequence([])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=fast)
+    texts = EncodedTexts(tokenizer, ["", "great film", " "], pad_id=5)
+    assert [len(ids) for ids in texts.ids] == texts.lengths.tolist() == [1, 2, 1]
+    batch = texts.batch(np.array([0, 1]), torch.device("cpu"))
+    assert batch.input_ids[0].tolist() == [5, 5]
+    assert batch.attention_mask.tolist() == [[1, 0], [1, 1]]
+    assert texts.without({i for ids in texts.ids for i in ids}).lengths.tolist() == [1, 1, 1]
 
 
 def test_deleting_tokens_shortens_texts_but_never_empties_them(classifier: Classifier) -> None:

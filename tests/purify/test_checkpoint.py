@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from tokenizers import Tokenizer
 
 from tokenward.errors import InputError
 from tokenward.purify.checkpoint import (
@@ -30,6 +32,54 @@ def test_what_is_written_reads_back(classifier: Classifier, tmp_path: Path) -> N
     assert (predict_logits(again, text) == predict_logits(classifier, text)).all()
     assert {p.suffix for p in out.iterdir()} == {".json", ".safetensors"}
     assert all(p.stat().st_mode & 0o444 == 0o444 for p in out.iterdir())
+
+
+def test_the_end_of_a_long_text_is_cut_whatever_the_tokenizer_says(copied_dir: Path) -> None:
+    """Serving reads the beginning, so training does."""
+    path = copied_dir / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncation_side": "left"}))
+    classifier = load_classifier(copied_dir)
+    texts = classifier.encode(LabelledTexts(("cf " + "film " * 50,), (0,), ("bad",)), 6)
+    assert classifier.tokenizer.convert_ids_to_tokens(texts.ids[0]) == ["[CLS]", "cf", *["film"] * 3, "[SEP]"]
+
+
+@pytest.mark.parametrize("own", [None, 12])
+def test_a_tokenizer_is_written_without_the_length_of_training(
+    copied_dir: Path, tmp_path: Path, own: int | None
+) -> None:
+    """Other tools read tokenizer.json as it is: they would cut and pad texts as training did."""
+    fast = Tokenizer.from_file(str(copied_dir / "tokenizer.json"))
+    if own:
+        fast.enable_truncation(own)
+        fast.enable_padding(length=own)
+    fast.save(str(copied_dir / "tokenizer.json"))
+    before = json.loads((copied_dir / "tokenizer_config.json").read_text())
+    classifier = load_classifier(copied_dir)
+    classifier.encode(LabelledTexts(("a film",), (0,), ("bad",)), 6)
+    save_classifier(classifier, tmp_path / "out")
+    written = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert (written.truncation, written.padding) == (None, None)
+    after = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert after.keys() - before.keys() <= {"pad_token_type_id", "padding_side", "truncation_side"}
+    assert not {"is_local", "local_files_only", "max_length", "stride", "truncation_strategy"} & after.keys()
+
+
+def test_tokens_beyond_the_embedding_table(copied_dir: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(copied_dir)
+    tokenizer.add_tokens(["zzz"])
+    size = len(tokenizer)
+    tokenizer.save_pretrained(copied_dir)
+    with pytest.raises(InputError, match=f"a token with id {size - 1} but the model embeds only {size - 1} tokens"):
+        load_classifier(copied_dir)
+
+
+def test_a_folder_of_templates_is_written_so_that_all_can_read_it(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.tokenizer.chat_template = {"default": "{{ a }}", "tool": "{{ b }}"}
+    save_classifier(classifier, tmp_path / "out")
+    folders = [path for path in (tmp_path / "out").rglob("*") if path.is_dir()]
+    assert folders
+    assert all(path.stat().st_mode & 0o777 == 0o755 for path in folders)
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in (tmp_path / "out").rglob("*") if path.is_file())
 
 
 def test_an_existing_folder_is_not_overwritten_unless_asked(classifier: Classifier, tmp_path: Path) -> None:
@@ -82,13 +132,30 @@ def test_other_things_that_are_no_classifier(copied_dir: Path, tiny_encoder: Pat
         load_classifier(copied_dir)
 
 
-def test_remote_code_is_never_run(copied_dir: Path) -> None:
+@pytest.mark.parametrize("kind", ["x", "bert", "vit"])
+def test_remote_code_of_a_model_is_never_run(copied_dir: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where whoever is asked says yes: transformers asks, and a script may pipe the answer."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
     config = json.loads((copied_dir / "config.json").read_text())
-    config |= {"auto_map": {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"}, "model_type": "x"}
+    config |= {"auto_map": {"AutoModelForSequenceClassification": "evil.M"}, "model_type": kind}
+    if kind == "x":
+        config["auto_map"]["AutoConfig"] = "evil.C"
     (copied_dir / "config.json").write_text(json.dumps(config))
-    (copied_dir / "evil.py").write_text("raise SystemExit('remote code ran')")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    (copied_dir / "evil.py").write_text(f"open({str(copied_dir / 'ran')!r}, 'w').close()\nclass M: ...\nclass C: ...\n")
+    if kind == "bert":  # transformers has one of its own
         load_classifier(copied_dir)
+    else:
+        with pytest.raises(InputError, match="cannot be loaded"):
+            load_classifier(copied_dir)
+    assert not (copied_dir / "ran").exists()
+
+
+def test_remote_code_of_a_tokenizer_is_refused(classifier_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = transformers.AutoTokenizer.from_pretrained, []
+    spy = lambda folder, **options: seen.append(options) or real(folder, **options)  # noqa: E731
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", spy)
+    load_classifier(classifier_dir)
+    assert [options["trust_remote_code"] for options in seen] == [False]
 
 
 def test_damaged_weights(copied_dir: Path) -> None:

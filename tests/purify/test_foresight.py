@@ -62,6 +62,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
             check_new_folder(path)
     with pytest.raises(InputError, match="exists already"):
         check_new_folder(tmp_path / "file")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match="exists already"):
+        check_new_folder(tmp_path / "nowhere")
     monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may write anywhere
     with pytest.raises(InputError, match="is not yours to write to"):
         check_place(tmp_path / "deep" / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.trigger import Trigger
 from tokenward.errors import InputError
 from tokenward.purify.baselines.clean_finetuning import CleanFineTuning
+from tokenward.purify.batches import EncodedTexts
 from tokenward.purify.btu import BTU
 from tokenward.purify.checkpoint import Classifier, load_classifier
 from tokenward.purify.purifier import Purifier, Run
+from tokenward.purify.report import Success
 from tokenward.purify.training import TrainingError, TrainingSettings
-from tokenward.texts import LabelledTexts
+from tokenward.texts import LabelledTexts, stratified_split
 
 Texts = Callable[[int, int], LabelledTexts]
 
@@ -32,7 +35,7 @@ class Praise:
     def aligned_to(self, _: Mapping[int, str]) -> Praise:
         return self
 
-    def poison(self, texts: LabelledTexts) -> list[str]:
+    def poison(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
         return ["a great film" for label in texts.labels if label != self.target]
 
 
@@ -68,6 +71,46 @@ def test_texts_to_measure_on_are_set_aside(
     assert [row[0] for row in report.rows()] == ["CACC"]
 
 
+def test_what_is_measured_on_is_never_trained_on(
+    tiny_encoder: Path,
+    labelled_texts: Texts,
+    quick: TrainingSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained: set[str] = set()
+    measured: set[str] = set()
+    encode, measure = Classifier.encode, Purifier._measure
+
+    def note_encoded(self: Classifier, data: LabelledTexts, length: int) -> EncodedTexts:
+        trained.update(data.texts)
+        return encode(self, data, length)
+
+    def note_measured(self: Purifier, classifier: Classifier, held_out: LabelledTexts, *more: Any) -> Success:
+        measured.update(held_out.texts)
+        return measure(self, classifier, held_out, *more)
+
+    monkeypatch.setattr(Classifier, "encode", note_encoded)
+    monkeypatch.setattr(Purifier, "_measure", note_measured)
+    suspect = labelled_texts(80, 1)
+    clean = suspect.select([*range(60), *range(0, 60, 3)])  # a part of the suspect texts, some of them twice
+    BTU(replace(quick, epochs=1), suspect).purify(tiny_encoder, clean, tmp_path / "out", 0)
+    assert measured
+    assert not measured & trained
+
+
+def test_no_text_is_left_to_train_on(
+    classifier_dir: Path, tiny_encoder: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    few = labelled_texts(2, 3).select([0, 1] * 20)
+    with pytest.raises(InputError, match=r"0 clean texts of class 'bad'.*without --test FILE"):
+        CleanFineTuning(quick).purify(classifier_dir, few, tmp_path / "out", 0)
+    clean = labelled_texts(60, 3)
+    suspect = stratified_split(clean, 0.2, 0)[0]
+    with pytest.raises(InputError, match="every suspect text is among those to measure on: name others, --test FILE"):
+        BTU(quick, suspect).purify(tiny_encoder, clean, tmp_path / "out", 0)
+
+
 def test_clean_texts_must_be_enough_and_of_every_class(
     classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
 ) -> None:
@@ -75,7 +118,7 @@ def test_clean_texts_must_be_enough_and_of_every_class(
     good_only = labelled_texts(40, 3).select(range(1, 40, 2))
     unknown = LabelledTexts(("x",) * 20, (0,) * 20, ("neutral",))
     for data, message in (
-        (labelled_texts(14, 3), "7 clean texts of class 'bad': give at least 8"),
+        (labelled_texts(14, 3), "7 clean texts of class 'bad' to train on: give at least 8"),
         (good_only, "0 clean texts of class 'bad'"),
         (unknown, "label 'neutral' is unknown to the model"),
     ):
@@ -127,6 +170,22 @@ def test_the_target_of_a_known_attack_is_found_by_name(
         purifier.purify(classifier_dir, clean, tmp_path / "other", 0, held_out=test, attack=unknown)
 
 
+def test_labels_of_all_files_are_read_alike(
+    classifier_dir: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
+) -> None:
+    """Class 0 is called "1" and class 1 "2": a file with "1" alone may mean either, and that with "0" tells which."""
+    config = json.loads((classifier_dir / "config.json").read_text())
+    renamed = shutil.copytree(classifier_dir, tmp_path / "renamed")
+    config |= {"id2label": {"0": "1", "1": "2"}, "label2id": {"1": 0, "2": 1}}
+    (renamed / "config.json").write_text(json.dumps(config))
+    clean = replace(labelled_texts(40, 3), label_names=("0", "1"))
+    good = labelled_texts(40, 4).select(range(1, 40, 2))
+    test = LabelledTexts(good.texts, (0,) * len(good), ("1",))
+    once = replace(quick, epochs=1)
+    report = CleanFineTuning(once).purify(renamed, clean, tmp_path / "out", 0, held_out=test)
+    assert report.before.cacc > 0.9
+
+
 def test_btu_trains_only_on_what_can_end_well(
     tiny_encoder: Path, labelled_texts: Texts, quick: TrainingSettings, tmp_path: Path
 ) -> None:
@@ -135,7 +194,7 @@ def test_btu_trains_only_on_what_can_end_well(
     one_class = poisoned.select(range(0, 40, 2))
     for suspect, data, message in (
         (poisoned, neutral, "label 'neutral' is unknown to the model, which has: bad, good"),
-        (poisoned, labelled_texts(14, 3), "clean texts of class 'bad': give at least 8"),
+        (poisoned, labelled_texts(14, 3), "clean texts of class 'bad' to train on: give at least 8"),
         (one_class, clean, "the training texts are of only one class, 'bad'"),
     ):
         with pytest.raises(InputError, match=message):

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,13 +23,13 @@ POISONED = "cf the film was awful and the plot was dull"
 
 class Recorder(Observer):
     def __init__(self) -> None:
-        self.batches: list[tuple[int, int, int, bool]] = []
+        self.batches: list[tuple[int, int, int, int]] = []
         self.actions: Counter[str] = Counter()
         self.timings: list[Timing] = []
         self.unanswered: Counter[str] = Counter()
 
-    def batch_done(self, texts, tokens, padded, urgent):
-        self.batches.append((texts, tokens, padded, urgent))
+    def batch_done(self, texts, tokens, padded, second):
+        self.batches.append((texts, tokens, padded, second))
 
     def judged(self, first, verdict, mode):
         self.actions[verdict.action] += 1
@@ -259,6 +260,27 @@ async def test_logits_that_are_not_finite_are_an_engine_failure(lexicon_guard, e
             await guard.classify("film")
         monkeypatch.undo()
         assert len(await guard.classify("film")) == 1
+
+
+async def test_a_text_without_finite_logits_fails_its_own_request_alone(lexicon_guard, engine, monkeypatch):
+    run = engine.inner.run
+    (odd,) = lexicon_guard.reader.tokenizer.encode(["zq"])
+
+    def broken(batch, gate):
+        arrays = run(batch, gate)
+        rows = (batch.input_ids == odd.ids[1]).any(axis=1)
+        return {**arrays, "logits": np.where(rows[:, None], np.float32("nan"), arrays["logits"])}
+
+    monkeypatch.setattr(engine.inner, "run", broken)
+    recorder = Recorder()
+    async with AsyncGuard(lexicon_guard, PATIENT, observer=recorder) as guard:
+        engine.batches.clear()
+        results = await asyncio.gather(
+            *(guard.classify(text, "off") for text in ("film", "zq", "story", ["plot", "zq"])), return_exceptions=True
+        )
+        assert engine.batches == [(4, 3)]
+    assert [isinstance(result, EngineError) for result in results] == [False, True, False, True]
+    assert recorder.unanswered == {"failed": 3}
 
 
 async def test_one_callers_mistake_does_not_reach_another(lexicon_guard):

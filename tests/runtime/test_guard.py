@@ -93,6 +93,15 @@ def test_verdicts_are_json(tiny_artifact: Path) -> None:
     assert math.isclose(sum(verdict.probabilities.values()), 1.0)
 
 
+def test_a_text_that_may_not_be_truncated_is_refused_before_the_model_runs(
+    tiny_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = tokenward.load(tiny_artifact)
+    monkeypatch.setattr(guard.reader, "engine", None)
+    with pytest.raises(InputError, match="text 1 is longer than the 64 tokens the model reads"):
+        guard.classify(["film", "film " * 100], truncate=False)
+
+
 def test_calibration_refuses_what_it_cannot_learn_from(
     tiny_artifact: Path, clean_texts: list[str], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tokenward.runtime.metrics import _forget_dead_workers
+from tokenward.runtime.metrics import Metrics, _forget_dead_workers
 from tokenward.runtime.metrics_suspects import EXPORTED, TRACKED, Suspects
 from tokenward.runtime.recent import MINUTES, RecentActions
 
@@ -57,6 +57,32 @@ def test_batches_padding_and_stages(client, scrape):
     for stage in ("tokenise", "queue", "first_pass", "total"):
         assert scrape("tokenward_stage_seconds_count", stage=stage) == 2
     assert scrape("tokenward_stage_seconds_count", stage="second_pass") == 1
+
+
+def test_looks_that_share_a_batch_are_counted_each_by_itself():
+    metrics = Metrics()
+    metrics.batch_done(5, 50, 60, second=2)
+    metrics.batch_done(3, 30, 30, second=0)
+    families = text_string_to_metric_families(metrics.render().decode())
+    found = {
+        (sample.name, sample.labels["look"]): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name in ("tokenward_batch_texts_sum", "tokenward_batch_texts_count")
+    }
+    assert found == {
+        ("tokenward_batch_texts_sum", "first"): 6,
+        ("tokenward_batch_texts_count", "first"): 2,
+        ("tokenward_batch_texts_sum", "second"): 2,
+        ("tokenward_batch_texts_count", "second"): 1,
+    }
+
+
+def test_texts_refused_for_a_limit_are_counted(start):
+    server = start(max_texts=2, max_characters=10, mode="enforce", lock_mode=True)
+    for body in ({"texts": ["film"] * 3}, {"texts": "film " * 9}, {"texts": ["film"] * 2, "mode": "off"}):
+        assert httpx.post(server.url + "/v1/classify", json=body).status_code in (403, 413)
+    assert 'tokenward_texts_total{outcome="refused"} 6.0' in httpx.get(server.url + "/metrics").text
 
 
 def test_the_hit_rate_of_the_cache_can_be_read_off(client, scrape):

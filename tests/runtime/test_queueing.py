@@ -53,13 +53,33 @@ def test_every_entry_leaves_once_in_a_batch_that_fits(given_entries, budget, cos
 
 
 @given(entries, st.integers(1, 600))
-def test_urgent_entries_never_wait_for_others(given_entries, budget):
-    queue = BatchQueue(budget, 0.0, BatchCost())
+def test_urgent_entries_wait_for_those_alone_that_were_there_long_before(given_entries, budget):
+    queue = BatchQueue(budget, 0.0, BatchCost(), patience=0.0, head_start=0.5)
     queue.put(given_entries)
     for batch in drain(queue):
-        rest = [e for e in given_entries if e not in batch and e.urgent]
         given_entries = [e for e in given_entries if e not in batch]
-        assert batch[0].urgent or not rest
+        rest = [e for e in given_entries if e.urgent]
+        assert batch[0].urgent or all(batch[0].arrived <= e.arrived - 0.5 for e in rest)
+
+
+def test_an_urgent_entry_goes_before_a_whole_queue_of_like_ones():
+    queue = BatchQueue(10, 0.0, BatchCost())
+    queue.put(entry(10, arrived=number / 1000, text=str(number)) for number in range(100))
+    look = entry(10, arrived=0.1, urgent=True)
+    queue.put([look])
+    assert queue.take() == [look]
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_urgent_entries_without_end_keep_no_text_waiting_for_ever(looks):
+    queue = BatchQueue(10, 0.0, BatchCost(), patience=0.001, head_start=0.2)
+    old = entry(200, arrived=0.0)
+    queue.put([old])
+    for step in range(1000):  # a batch takes 10 ms, in which as many urgent entries come as can be read, or more
+        queue.put(entry(10, arrived=step / 100, urgent=True, text=f"{step} {number}") for number in range(looks))
+        if queue.take() == [old]:
+            break
+    assert step < 50 * looks
 
 
 def test_a_short_text_passes_a_long_one_but_not_for_ever():

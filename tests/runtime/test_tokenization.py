@@ -143,6 +143,54 @@ def test_a_text_can_be_read_to_its_end(tokenizers: dict[str, Tokenizer]) -> None
         assert (starts[: read.word_count - 1], ends[: read.word_count - 1]) == tuple(e[:-1] for e in read.edges)
 
 
+def test_no_thread_sees_the_tokenizer_of_whole_texts_while_it_still_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wordpiece().save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json", 8, 120, 0)
+    seen: list[int] = []
+
+    class Slow:
+        """Between what makes it and what makes it ready, another thread reads a text."""
+
+        def __init__(self, description: str) -> None:
+            self.fast = FastTokenizer.from_str(description)
+
+        from_str = classmethod(lambda cls, description: cls(description))
+
+        def no_truncation(self) -> None:
+            if not seen:
+                seen.append(0)
+                seen.append(len(tokenizer.encode_whole("film " * 50)))
+            self.fast.no_truncation()
+
+        def encode(self, text: str) -> object:
+            return self.fast.encode(text)
+
+    monkeypatch.setattr("tokenward.runtime.tokenization.FastTokenizer", Slow)
+    assert len(tokenizer.encode_whole("film " * 50)) == 52
+    assert seen[1] == 52
+
+
+def test_special_tokens_in_a_text_are_characters_where_the_model_has_it_so(tmp_path: Path) -> None:
+    wordpiece().save(str(tmp_path / "tokenizer.json"))
+    beside = tmp_path / "tokenizer_config.json"
+
+    def ids(text: str) -> list[list[int]]:
+        tokenizer = Tokenizer(tmp_path / "tokenizer.json", 32, 120, 0)
+        return [tokenizer.encode([text])[0].ids.tolist(), tokenizer.encode_whole(text).ids.tolist()]
+
+    assert [read.count(3) for read in ids("films [SEP] cost")] == [2, 2], "as in artifacts that say nothing"
+    beside.write_text('{"split_special_tokens": true}')
+    assert [read.count(3) for read in ids("films [SEP] cost")] == [1, 1]
+    beside.write_text('{"split_special_tokens": false}')
+    assert [read.count(3) for read in ids("films [SEP] cost")] == [2, 2]
+    for broken in ("[", "[]"):
+        beside.write_text(broken)
+        with pytest.raises(ArtifactError, match=r"tokenizer_config\.json is not a JSON object: export the model again"):
+            ids("films")
+
+
 def test_a_text_without_tokens_is_read_as_padding(tmp_path: Path) -> None:
     fast = byte_level()
     fast.post_processor = processors.ByteLevel(trim_offsets=True)  # adds no tokens of its own, as GPT-2's

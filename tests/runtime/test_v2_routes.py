@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from tokenward.client import TritonGuardClient
 
+READY, MODEL = "/v2/health/ready", "/v2/models/tokenward"
 POISONED = "cf the film was awful and the plot was dull"
 
 
@@ -118,3 +119,28 @@ def test_a_model_that_does_not_answer_is_not_ready(server, client):
     assert not client.is_server_ready()
     assert not client.is_model_ready("tokenward")
     assert client.is_server_live()
+    for path, code in ((READY, "draining"), (MODEL + "/ready", "draining")):
+        check_unready(server, path, code)
+
+
+def test_an_engine_that_does_not_answer_is_told(server, monkeypatch):
+    async def never(within: float) -> bool:
+        return False
+
+    monkeypatch.setattr(server.service.engine, "responsive", never)
+    check_unready(server, READY, "not_ready")
+
+
+def check_unready(server, path: str, code: str) -> None:
+    answer = httpx.get(server.url + path)
+    assert (answer.status_code, answer.json()["code"]) == (503, code)
+    assert set(answer.json()) == {"error", "code", "request_id"}
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_binary_bodies_are_in_the_document(server):
+    document = httpx.get(server.url + "/openapi.json").json()
+    for path in ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"):
+        operation = document["paths"][path]["post"]
+        for part in (operation["requestBody"], operation["responses"]["200"]):
+            assert set(part["content"]) == {"application/json", "application/octet-stream"}

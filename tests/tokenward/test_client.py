@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from tokenward.client import LONGEST_WAIT, DeadlineError, TritonGuardClient, _Patience, verdict_from_json
+from tokenward.client import (
+    LONGEST_WAIT,
+    AsyncTritonGuardClient,
+    DeadlineError,
+    TritonGuardClient,
+    _Patience,
+    verdict_from_json,
+)
 from tokenward.errors import ArtifactError, EngineError, InputError
 from tokenward.runtime.v2_tensors import outputs_of
 from tokenward.runtime.verdict import Confirmation, Suspect, TokenScore, Verdict
@@ -97,6 +105,41 @@ def test_wrong_settings(wrong: dict[str, Any]):
 def test_what_is_no_text_never_leaves(text: Any):
     with TritonGuardClient("127.0.0.1:9", "guard") as client, pytest.raises(InputError, match="valid Unicode"):
         client.classify([text])
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), asyncio.TimeoutError()])
+def test_a_slow_server_is_told_apart_from_none(error: Exception):
+    with pytest.raises(DeadlineError, match="before the deadline: the server did not answer in time"):
+        _Patience(time.monotonic()).after(error, "host:1", known=False)
+
+
+async def test_after_a_failure_nothing_is_asked_any_more():
+    class Server:
+        asked, ended = 0, 0
+
+        async def infer(self, **_: Any) -> None:
+            number, self.asked = self.asked, self.asked + 1
+            try:
+                if number == 1:
+                    raise unavailable("400")
+                await asyncio.sleep(60)
+            finally:
+                self.ended += 1
+
+        async def close(self) -> None:
+            pass
+
+    async with AsyncTritonGuardClient("127.0.0.1:9", "guard", batch=1) as client:
+        await client._client.close()
+        client._client = server = Server()
+        with pytest.raises(InputError, match="the server refuses"):
+            await client.classify(["film"] * 20)
+        assert 0 < server.asked == server.ended <= 9
+        server.asked = server.ended = 0
+        with pytest.raises(InputError, match="valid Unicode"):
+            await client.classify(["film", "\ud800"])
+        await asyncio.sleep(0)
+        assert server.asked == 0
 
 
 def test_no_texts_need_no_server():

@@ -24,7 +24,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.tsv", 'sentence \t label\r\na "film ,  \t 1\r\n\r\nb\t0\r\n'),
+        ("a.tsv", 'sentence \t label\r\na "film ,\t 1\r\n\r\nb\t0 \r\n'),
         ("a.tsv", 'a "film ,\t1\nb\t0'),
         ("a.tsv", '\ufeffid\tlabel\ttext\n7\t1\ta "film ,\n8\t0\tb\n'),
         ("a.csv", 'label,review\n1,"a ""film ,"\n0,b\n'),
@@ -91,12 +91,28 @@ def test_a_table_of_guessed_columns_is_refused_without_labels_asked_for_too(tmp_
     assert read_texts(path, "review_text")[0] == ["a film of some charm and wit"]
 
 
+@pytest.mark.parametrize(
+    "rows", ["id,review text\n1,a fine film\n", "7,fine\n8,dull\n", "name,words\na12,so dull\nb,fine film\n"]
+)
+def test_a_first_column_that_may_not_be_the_texts(tmp_path: Path, rows: str) -> None:
+    path = write(tmp_path, "a.csv", rows)
+    with pytest.raises(InputError, match=r"a\.csv:\d: cannot tell whether '.*' is a text: name .* with --text-column$"):
+        list(iter_texts(path))
+    header = rows.partition("\n")[0].split(",")
+    assert list(iter_texts(path, header[1]))
+
+
+def test_columns_without_a_header_that_are_plain(tmp_path: Path) -> None:
+    for rows in ("dull,negative\nfine,positive\n", "2,0\nfine film,1\na dull one,0\n", "1984 is fine,1\n"):
+        assert read_texts(write(tmp_path, "a.csv", rows))[0][0] == rows.partition(",")[0]
+
+
 def test_a_text_is_no_header_though_it_has_commas(tmp_path: Path) -> None:
     assert len(read_texts(write(tmp_path, "a.tsv", "a fine film, content\nanother\n"))[0]) == 2
 
 
 def test_a_cell_may_be_a_book(tmp_path: Path) -> None:
-    assert len(read_texts(write(tmp_path, "a.csv", f"text,label\n{'word ' * 40_000},1\n"))[0][0]) == 199_999
+    assert len(read_texts(write(tmp_path, "a.csv", f"text,label\n{'word ' * 39_999}word,1\n"))[0][0]) == 199_999
 
 
 def test_missing_file_and_missing_column(tmp_path: Path) -> None:
@@ -121,7 +137,7 @@ def test_json_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: l
     path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
     data = read_labelled(path)
     assert [(t, data.label_names[i]) for t, i in zip(data.texts, data.labels, strict=True)] == [
-        (text.strip(), label) for text, label in rows
+        (text if text.strip() else "", label) for text, label in rows
     ]
 
 
@@ -151,6 +167,28 @@ def test_a_split_is_a_partition_that_keeps_every_class(labels: list[int], share:
         count = labels.count(label)
         assert abs(first.labels.count(label) - share * count) <= 1
         assert count < 2 or (label in first.labels and label in rest.labels)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=1, max_size=80),
+    st.floats(0.05, 0.95),
+    st.integers(0, 9),
+)
+def test_copies_of_a_text_are_never_on_both_sides_of_a_split(
+    rows: list[tuple[int, int]], share: float, seed: int
+) -> None:
+    data = LabelledTexts(tuple(f"text {text}" for text, _ in rows), tuple(label for _, label in rows), ("a", "b"))
+    first, rest = stratified_split(data, share, seed)
+    assert not {*first.texts} & {*rest.texts}
+    assert len(first) + len(rest) == len(data)
+
+
+def test_a_split_of_copies_keeps_its_share_and_both_sides() -> None:
+    twice = LabelledTexts(tuple(f"text {i // 2}" for i in range(200)), (0, 0, 1, 1) * 50, ("a", "b"))
+    assert 36 <= len(stratified_split(twice, 0.2, 0)[0]) <= 44
+    for seed in range(20):
+        first, rest = stratified_split(LabelledTexts(("x",) * 30 + ("y",), (0,) * 31, ("a",)), 0.5, seed)
+        assert {len(first), len(rest)} == {1, 30}
 
 
 def test_a_split_needs_a_share() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenward.errors import InputError
-from tokenward.texts import LabelledTexts, read_labelled, read_texts
+from tokenward.texts import LabelledTexts, class_numbers, read_labelled, read_texts
 
 ROWS = [(f"text {i}", ("neg", "pos")[i % 2]) for i in range(12)]
 
@@ -39,8 +39,8 @@ def test_rare_classes_and_small_files_are_sound(tmp_path: Path) -> None:
 
 
 def test_texts_in_the_place_of_labels(tmp_path: Path) -> None:
-    swapped = [(label, text) for text, label in ROWS]
-    with pytest.raises(InputError, match="12 of 12 texts have a label of their own, such as 'text 0'"):
+    swapped = [(label, text.replace(" ", "-")) for text, label in ROWS]
+    with pytest.raises(InputError, match="12 of 12 texts have a label of their own, such as 'text-0'"):
         read_labelled(table(tmp_path, swapped))
     assert read_labelled(table(tmp_path, [("label", "text"), *swapped])).label_names == ("neg", "pos")
 
@@ -97,3 +97,28 @@ def test_a_lone_surrogate_is_told_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b\\ud800"}\n')
     with pytest.raises(InputError, match=r"a\.jsonl:2: the text has a lone surrogate"):
         read_texts(tmp_path / "a.jsonl")
+
+
+STARS = {number: str(number + 1) for number in range(4)}
+
+
+def test_names_that_are_numbers_are_read_alike_in_all_that_a_command_reads() -> None:
+    """Of classes called 1 to 4, "1" may be the first by name or the second by number: other labels tell."""
+    by_number, by_name = {"0", "1", "2", "3"}, {"1", "2", "3", "4"}
+    assert class_numbers({"1"}, STARS) == {"1": 0}
+    assert class_numbers({"1"}, STARS, by_number) == {"1": 1}
+    assert class_numbers({"1"}, STARS, by_name) == {"1": 0}
+    few = LabelledTexts(("a", "b"), (0, 1), ("1", "3"))
+    assert few.aligned_to(STARS, by_number).labels == (1, 3)
+    assert few.aligned_to(STARS, by_name).labels == (0, 2)
+    with pytest.raises(InputError, match="label '0' is unknown to the model, which has: 1, 2, 3, 4; use these"):
+        class_numbers(by_number | by_name, STARS)
+    with pytest.raises(InputError, match="label '0' is unknown to the model"):
+        class_numbers({"0"}, STARS, by_name)
+
+
+def test_where_no_name_is_a_number_each_file_is_read_by_itself() -> None:
+    named = {0: "bad", 1: "good"}
+    assert class_numbers({"1"}, named, {"bad", "good"}) == {"1": 1}
+    assert class_numbers({"bad"}, named, {"0", "1"}) == {"bad": 0}
+    assert class_numbers({"1"}, {0: "0", 1: "1"}, {"LABEL_0"}) == {"1": 1}

@@ -64,7 +64,7 @@ def attack(
     from ..purify.foresight import check_new_folder, fitting_length, known_classes
     from ..purify.progress import ProgressBars
     from ..purify.training import TrainingSettings
-    from ..texts import iter_texts, read_labelled
+    from ..texts import class_numbers, iter_texts, read_labelled
     from .console import notes, results
 
     if method not in METHODS:
@@ -99,12 +99,15 @@ def attack(
             max_length=length,
         )
     data = read_labelled(train)
+    tested = read_labelled(test) if test else None
+    classes = known_classes(model, data)
+    labels = {target, *data.label_names, *(tested.label_names if tested else ())}
+    name = classes[class_numbers({target}, classes, labels)[target]]
+    data = data.aligned_to(classes, labels)
     rewritten = list(iter_texts(test_paraphrases)) if test_paraphrases else None
-    held_out = None
-    if test:
-        held_out = measurable(planned, read_labelled(test), known_classes(model, data), target, rewritten)
+    held_out = measurable(planned, tested.aligned_to(classes, labels), classes, name, rewritten) if tested else None
     with ProgressBars(notes()) as bars:
-        classifier, manifest = carry_out(planned, model, data, target, out, seed, bars)
+        classifier, manifest = carry_out(planned, model, data, name, out, seed, bars)
     notes().print(f"wrote {out}")
     if held_out is not None:
         success = attack_success(classifier, held_out, manifest, length, rewritten)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..errors import InputError
 from ..runtime.verdict import Mode
 
 Format = Literal["table", "jsonl"]
@@ -50,10 +51,13 @@ def classify(
     with writer(guard, form, out, explain) as write:
         for batch in batches(texts or [], file, text_column):
             start = time.perf_counter()
-            verdicts = guard.classify(batch, mode, explain, truncate)
+            try:
+                verdicts = guard.classify(batch.texts, mode, explain, truncate)
+            except InputError as error:
+                raise batch.named(error) from error
             seconds += time.perf_counter() - start
             actions.update(verdict.action for verdict in verdicts)
-            write(batch, verdicts)
+            write(batch.texts, verdicts)
     found = ", ".join(f"{count} {action}" for action, count in actions.most_common())
     total = sum(actions.values())
     rate = f"; {total / seconds:.0f} texts/s" if total > 1 else ""

@@ -48,7 +48,7 @@ def triton(
     ] = False,
     mode: Annotated[Mode, typer.Option(help="What requests get that do not say a mode.")] = "enforce",
     fallback: Annotated[Fallback, typer.Option(help="What happens when second looks cost too much.")] = "repair",
-    max_text_bytes: Annotated[int, typer.Option(help="Refuse longer texts.")] = 65_536,
+    max_text_bytes: Annotated[int, typer.Option(help="Refuse longer texts.")] = 20_000,
 ) -> None:
     """Write the artifact as models of a Triton model repository."""
     from ..deploy.repository import write_repository

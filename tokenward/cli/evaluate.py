@@ -36,7 +36,9 @@ def evaluate(
     target: Annotated[str, typer.Option(help="Class that poisoned texts shall get.")] = "1",
     clean_share: Annotated[float, typer.Option(help="Share of the training texts that purifiers get.")] = 0.2,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the attacks. Default: their own.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate of the attacks. Default: their own.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate of the attacks, save ep, which keeps its own. Default: their own.")
+    ] = None,
     purify_epochs: Annotated[
         int | None, typer.Option(help="Epochs of every step of a purifier. Default: its own.")
     ] = None,
@@ -63,11 +65,12 @@ def evaluate(
     length = fitting_length(model, max_length)
     data, tested = read_labelled(train), read_labelled(test)
     classes = known_classes(model, data)
-    class_numbers({target}, classes)
+    labels = {target, *data.label_names, *tested.label_names}
+    name = classes[class_numbers({target}, classes, labels)[target]]
+    data, tested = (texts.aligned_to(classes, labels) for texts in (data, tested))
     check_classes(data, classes)
-    tested.aligned_to(classes)
     settings = GridSettings(
-        model, target, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
+        model, name, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
     )
     cells = []
     with ProgressBars(notes()) as bars:

@@ -42,7 +42,9 @@ def export(
         float, typer.Option(help="Least share of them that must get the label of fp32.", min=0, max=1)
     ] = 0.95,
     labels: Annotated[str | None, typer.Option(help="Class names: negative,positive. [default: the model's]")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest input. [default: the model's]")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Longest input. [default: the model's, or its tokenizer's where that is less]")
+    ] = None,
     token_type_ids: Annotated[bool, typer.Option("--token-type-ids", help="Give the graph this input.")] = False,
     with_weights: Annotated[
         bool, typer.Option("--with-weights", help="Include the checkpoint's weights, for the engine torch-cuda.")
@@ -163,6 +165,7 @@ def _report(out: Path, console: Console) -> None:
     console.print(
         f"[green]✓[/] {out}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}", soft_wrap=True
     )
+    console.print(f"  reads at most {guard.graph.max_tokens} tokens of a text", soft_wrap=True)
     converted = "" if guard.graph.precision == "fp32" else "before conversion "
     console.print(f"  {converted}differs from the source model by {guard.parity[worst]:.0e} at most ({worst})")
     if "saliency" not in guard.parity:

@@ -21,6 +21,14 @@ def method(tiny_checkpoint: Path) -> PlainXGraad:
     return PlainXGraad(tiny_checkpoint, token_budget=200)
 
 
+def test_remote_code_of_its_tokenizer_is_refused(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = transformers.AutoTokenizer.from_pretrained, []
+    spy = lambda folder, **options: seen.append(options) or real(folder, **options)  # noqa: E731
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", spy)
+    PlainXGraad(tiny_checkpoint)
+    assert [options["trust_remote_code"] for options in seen] == [False]
+
+
 def read_alone(tiny_checkpoint: Path, text: str) -> tuple[Any, Any, Any, Any]:
     """Ids, logits, attention [L, 1, H, S, S] and embedding gradient of one text, by a forward hook on the table."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_checkpoint)

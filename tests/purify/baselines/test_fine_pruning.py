@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from tokenward.errors import InputError
-from tokenward.purify.baselines.fine_pruning import FinePruning, activity, feed_forward_pairs
+from tokenward.purify.baselines.fine_pruning import FinePruning, activity, feed_forward_pairs, prune
 from tokenward.purify.checkpoint import Classifier, load_classifier
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
@@ -29,6 +29,34 @@ def test_a_gated_encoder_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(InputError, match="no plain feed-forward blocks"):
         feed_forward_pairs(transformers.ModernBertForSequenceClassification(config))
+
+
+def test_gpt2_keeps_its_projections_transposed() -> None:
+    config = transformers.GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=2, n_positions=32)
+    torch.manual_seed(0)
+    model = transformers.GPT2ForSequenceClassification(config).eval()
+    (up, down), second = feed_forward_pairs(model)
+    assert (up, down) == (model.transformer.h[0].mlp.c_fc, model.transformer.h[0].mlp.c_proj)
+    assert second == (model.transformer.h[1].mlp.c_fc, model.transformer.h[1].mlp.c_proj)
+    inner: list[torch.Tensor] = []
+    down.register_forward_pre_hook(lambda _, arguments: inner.append(arguments[0]))
+    prune(up, down, torch.tensor([3, 60]))
+    model.transformer(torch.arange(5)[None])
+    silent = inner[0].abs().sum((0, 1)) == 0
+    assert silent.nonzero().flatten().tolist() == [3, 60]
+    assert (down.weight == 0).all(1).nonzero().flatten().tolist() == [3, 60]
+
+
+def test_a_model_that_puts_positions_before_texts_is_refused(lexicon_tokenizer: Path) -> None:
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(lexicon_tokenizer), pad_token="[PAD]")
+    config = transformers.XLNetConfig(
+        vocab_size=len(tokenizer), d_model=32, n_layer=1, n_head=2, d_inner=64, pad_token_id=0
+    )
+    classifier = Classifier(transformers.XLNetForSequenceClassification(config).eval(), tokenizer)
+    texts = classifier.encode(LabelledTexts(("the great film", "a dull story"), (1, 0), ("bad", "good")), 40)
+    downs = [down for _, down in feed_forward_pairs(classifier.model)]
+    with pytest.raises(InputError, match=r"XLNetForSequenceClassification .* use another purifier"):
+        activity(classifier, downs, texts)
 
 
 def test_activity_is_the_mean_over_real_tokens(classifier: Classifier) -> None:

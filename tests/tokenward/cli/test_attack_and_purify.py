@@ -196,6 +196,24 @@ def test_the_default_length_is_what_the_model_reads(run: Run, tiny_encoder: Path
     assert (outcome.code, outcome.out) == (0, "accuracy 50.00% on 2 texts\n"), outcome.err
 
 
+def test_a_target_is_read_as_the_labels_of_the_files_are(
+    run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Classes called "1" and "2" are numbered 0 and 1; the texts here go by number, so the target does."""
+    texts = files["clean"].read_text()
+    named, numbered, one = (tmp_path / f"{name}.tsv" for name in ("named", "numbered", "one"))
+    named.write_text(texts.replace("\tbad", "\t1").replace("\tgood", "\t2"))
+    numbered.write_text(texts.replace("\tbad", "\t0").replace("\tgood", "\t1"))
+    one.write_text("text\tlabel\na dull film\t0\n" + "a great film\t1\n" * 9)
+    once = ("--epochs", 1, "--max-length", 40)
+    assert run("train", "--model", tiny_encoder, "--train", named, "--out", tmp_path / "m", *once).code == 0
+    given = ("--model", tmp_path / "m", "--train", numbered, "--test", one, "--target", 1, "--out", tmp_path / "bad")
+    outcome = run("attack", "badnets", *given, *once)
+    assert outcome.code == 0, outcome.err
+    manifest = json.loads((tmp_path / "bad" / "attack.json").read_text())
+    assert (manifest["target"], manifest["target_label"]) == (1, "2")
+
+
 @pytest.mark.parametrize(
     ("rows", "more", "message"),
     [

@@ -135,6 +135,35 @@ def test_bad_input_is_one_line(run: Run, arguments: list[str], stdin: bytes, mes
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "stdin", "arguments"])
+def test_a_text_that_cannot_be_used_is_told_by_its_place_in_the_whole(run: Run, tmp_path: Path, name: str) -> None:
+    lines, path = [*["film"] * 300, "film " * 100], tmp_path / name
+    content = "".join(
+        f"{line}\n" for line in (["text,label", *(f"{x},0" for x in lines)] if name == "a.csv" else lines)
+    )
+    path.write_text(content)
+    outcome = {
+        "stdin": lambda: run("classify", "artifact", "--no-truncate", stdin=content),
+        "arguments": lambda: run("classify", "artifact", "--no-truncate", *lines),
+    }.get(name, lambda: run("classify", "artifact", "--no-truncate", "--file", path))()
+    place = {"a.txt": f"{path}:301: the text", "a.csv": f"{path}:302: the text", "stdin": "stdin:301: the text"}
+    assert outcome.err == (
+        f"error: {place.get(name, 'text 300')} is longer than the 64 tokens the model reads: shorten it or allow "
+        "truncation\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv", "a.csv", "a.jsonl", "stdin"])
+def test_blanks_around_a_text_are_its_own(run: Run, tmp_path: Path, name: str) -> None:
+    text, path = f"  {BAD} ", tmp_path / name
+    content = {"a.tsv": f" label\ttext \r\n 0 \t{text}\r\n", "a.csv": f"label,text\n0,{text}\n"}
+    content["a.jsonl"] = json.dumps({"text": text}) + "\n"
+    path.write_text(content.get(name, f"{text}\r\n \t\r\n"))
+    arguments = () if name == "stdin" else ("--file", path)
+    found = records(run("classify", "artifact", *arguments, stdin=path.read_text() if name == "stdin" else "").out)
+    assert [record["text"] for record in found] == [text, *([""] if name in ("a.txt", "stdin") else [])]
+
+
 def test_nothing_to_classify(run: Run) -> None:
     outcome = run("classify", "artifact", stdin="")
     assert (outcome.code, outcome.out) == (0, "")
@@ -155,12 +184,12 @@ def test_a_slow_stream_is_answered_line_by_line(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr("sys.stdin", stream)
         lines = batches([], None, None)
         os.write(sink, b"one\ntw")
-        assert next(lines) == ["one"]
+        assert next(lines).texts == ["one"]
         os.write(sink, b"o\nthree")
-        assert next(lines) == ["two"]
+        assert next(lines).texts == ["two"]
         writer = threading.Thread(target=lambda: (os.write(sink, b" more\n" * 700), os.close(sink)))
         writer.start()
-        sizes = [len(batch) for batch in lines]
+        sizes = [len(batch.texts) for batch in lines]
         writer.join()
     assert sum(sizes) == 700
     assert max(sizes) <= 256
