@@ -115,13 +115,15 @@ class Confirmer:
             trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations)
             if not spent and not (trial and trial.confirmed):
                 groups = self._company.groups(reading) if rankings and self._company is not None else []
-                foreseeing = self._foresee(reading, alone, groups, brief=not rest.suspects)
+                edges = self.transplants.edges(reading, self.transplants.strongest(reading, rankings))
+                foreseeing = self._foresee(reading, alone, [*edges, *groups], brief=not rest.suspects)
                 foreseen, _ = yield from within(self._budget, foreseeing)
                 found, fresh, dull = foreseen or (None, frozenset(), None)
                 if dull:
                     confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
                 worth = ((), ()) if dull else (alone, rankings)
-                trials = self._trials(reading, *worth, remnants, groups, found, screened)
+                acting = [each for each in edges if found and self.transplants.turning(reading, each, found)]
+                trials = self._trials(reading, *worth, remnants, acting, groups, found, screened)
                 trial, spent = yield from self._first_confirmed(reading, trials, fresh, confirmations)
             if trial is None or not trial.confirmed:
                 break
@@ -164,14 +166,14 @@ class Confirmer:
             yield from within(self._budget, self._removal.take_beside(rest, sides))
 
     def _foresee(
-        self, reading: Reading, alone: Sequence[Ranking], groups: Sequence[Sequence[int]], brief: bool
+        self, reading: Reading, alone: Sequence[Ranking], others: Sequence[Sequence[int]], brief: bool
     ) -> Asking[tuple[Mapping[str, Margins], Set[str], Trial | None]]:
         """Ask for what decides which words are worth trying further.
 
         Args:
             reading: of a text.
             alone: rankings whose strongest words may be tried alone.
-            groups: sets that are going to be tried.
+            others: sets that may be tried in any case.
             brief: ask for all the strongest words at once before anything else, unless a word is known as a trigger.
 
         Returns:
@@ -182,16 +184,17 @@ class Confirmer:
         transplants, fresh = self.transplants, frozenset[str]()
         if brief and alone and all(len(words) > 1 for words in alone):
             words = transplants.strongest(reading, alone)
-            found, fresh = yield from transplants.foresee(reading, [words, *groups])
+            found, fresh = yield from transplants.foresee(reading, [words, *others])
             moved, settings = transplants.moved_first(reading, words, found), transplants.settings
-            if moved < settings.stir:
+            acting = any(transplants.turning(reading, each, found) for each in transplants.edges(reading, words))
+            if moved < settings.stir and not acting:
                 return found, fresh, transplants.tried_so_far(reading, words, found)
             first = [word for ranking in alone for word in ranking[: self._suspects]]
             unscanned = transplants.unscanned(reading, words) if moved >= settings.hint else []
             singly = [[word] for word in dict.fromkeys((*first, *unscanned))]
             singles, more = yield from transplants.foresee(reading, singly)
             found, fresh = found | singles, fresh | more
-            if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
+            if not acting and not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
                 wider = found
                 if moved >= settings.hint:
                     wider, _ = yield from transplants.foresee(reading, [words], HINTED)
@@ -199,7 +202,7 @@ class Confirmer:
                 if not any(trial.turned):
                     return found, fresh, trial
         sets = [words for ranking in alone for words in transplants.decisive(reading, ranking, self._suspects)]
-        found, more = yield from transplants.foresee(reading, [*sets, *groups])
+        found, more = yield from transplants.foresee(reading, [*sets, *others])
         return found, fresh | more, None
 
     def _trials(
@@ -208,6 +211,7 @@ class Confirmer:
         alone: Sequence[Ranking],
         rankings: Sequence[Ranking],
         remnants: Ranking,
+        edges: Sequence[Ranking],
         groups: Sequence[Sequence[int]],
         found: Mapping[str, Margins] | None,
         screened: bool,
@@ -215,7 +219,8 @@ class Confirmer:
         transplants, most = self.transplants, self._suspects
         several = [words for words in alone if len(words) > 1]  # a single word was tried before all else
         stirring = [words for words in several if found is None or transplants.stirs(reading, words, most, found)]
-        for word in dict.fromkeys(word for words in stirring for word in words[:most]):
+        single = (words[0] for words in edges if len(words) == 1)
+        for word in dict.fromkeys((*(word for words in stirring for word in words[:most]), *single)):
             yield transplants.try_word(reading, word)
         for words, left in [*((ranking, False) for ranking in rankings), (remnants, True)]:
             if len(words) > 1:

@@ -96,7 +96,9 @@ class Guard:
     def __init__(self, artifact: Artifact, engine: Engine, options: GuardOptions) -> None:
         self.artifact = artifact
         self.labels = artifact.labels
-        self.cache = OutcomeCache(artifact.digest, options.cache_capacity)
+        references = options.transplants.references  # as many are chosen by confidence, then ordered: another panel
+        panel = "" if references == TransplantSettings.references else f" with {references} references"
+        self.cache = OutcomeCache(artifact.digest + panel, options.cache_capacity)
         self.reader = Reader(tokenizer_of(artifact), engine, options.token_budget, _scales(artifact))
         self.judge = _judge(artifact, self.reader.tokenizer, self.cache, options)
 
@@ -142,21 +144,20 @@ class Guard:
         steps = (judge.judge(reading, mode, explain) for reading in readings)
         return drive(steps, lambda asked: self.reader.read(asked, ALWAYS_SKIP), AT_A_TIME)
 
-    def __call__(self, texts: str | Sequence[str] | Mapping[str, str], mode: Mode = "enforce") -> list[dict[str, Any]]:
+    def __call__(
+        self, texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]], mode: Mode = "enforce"
+    ) -> list[dict[str, Any]]:
         """Answer as a transformers text-classification pipeline does: label and score for each text.
 
         A text may be given as ``{"text": ...}``, as pipelines take it.
 
         An answer that is marked or to be refused (see :attr:`GuardOptions.fallback`) says so under ``action``.
         """
-        if isinstance(texts, Mapping):
-            if set(texts) != {"text"}:
-                raise InputError(f"a mapping with {', '.join(map(str, texts))}: expected text alone, no pairs")
-            texts = texts["text"]
+        given = [_unwrapped(each) for each in ([texts] if isinstance(texts, Mapping) else listed(texts))]
         marked = {"flagged", "blocked"}
         return [
             {"label": v.label, "score": v.score, **({"action": v.action} if v.action in marked else {})}
-            for v in self.classify(texts, mode)
+            for v in self.classify(given, mode)
         ]
 
     def judge_for(self, mode: Mode) -> Judge:
@@ -262,6 +263,14 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
         if options.screening and calibration.sure:
             screen = Screen(looks, calibration, transplants, budget)
     return Judge(artifact.labels, gates, confirmer, budget, screen, tokenizer=tokenizer)
+
+
+def _unwrapped(text: str | Mapping[str, str]) -> str:
+    if not isinstance(text, Mapping):
+        return text
+    if set(text) != {"text"}:
+        raise InputError(f"a mapping with {', '.join(map(str, text))}: expected text alone, no pairs")
+    return text["text"]
 
 
 def _scales(artifact: Artifact) -> tuple[LayerScale, ...]:

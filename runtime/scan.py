@@ -93,8 +93,9 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
         InputError: no class can be scanned for want of references.
         ArtifactError: the artifact is not calibrated.
     """
-    settings = TransplantSettings()
     calibration = calibrated(guard.artifact)
+    serving = guard.judge.transplants if guard.judge else None
+    settings = serving.settings if serving else TransplantSettings()
     tokenizer = guard.reader.tokenizer
     bars = [calibration.bars.get(label, {}) for label in guard.labels]
     halfway = halfway_classes(guard.labels, calibration)
@@ -146,7 +147,7 @@ def remember(guard: Guard, report: ScanReport) -> None:
     calibration = replace(calibrated(artifact), known=known)
     with rewriting(artifact.path) as folder:
         write_guard(folder, replace(artifact.guard, calibration=calibration), artifact.labels)
-    guard.cache.digest = load_artifact(artifact.path).digest
+    guard.cache.digest = guard.cache.digest.replace(artifact.digest, load_artifact(artifact.path).digest)
 
 
 def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:

@@ -78,5 +78,6 @@ class Screen:
     def suspicious(self, reading: Reading, ranking: Sequence[int]) -> Asking[bool | None]:
         """Whether the first words and the run of words turn a reference; None where the budget is spent."""
         words = self._transplants.strongest(reading, [ranking])
-        trial, _ = yield from within(self._budget, self._transplants.try_once(reading, words))
-        return None if trial is None else trial.turned[0]
+        sets = [words, *self._transplants.edges(reading, words)]
+        foreseen, _ = yield from within(self._budget, self._transplants.foresee(reading, sets))
+        return None if foreseen is None else any(self._transplants.turning(reading, each, foreseen[0]) for each in sets)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .reading import Reading
-from .scripts import places, put_in, unspaced
+from .scripts import is_letter, places, put_in, unspaced
 from .seeding import seed_of
 from .tokenization import Tokenizer
 
@@ -28,32 +28,37 @@ def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[in
     """
     starts, ends = reading.encoding.edges
     text, names = reading.text, tokenizer.names
-    begins, closes = runs[0][0] == 0, runs[-1][1] == len(starts) - 1
-    if begins and closes and len(runs) == 1 < len(starts):  # all of a short text
-        half = len(starts) // 2
-        runs = [(0, half - 1), (half, len(starts) - 1)]
     spans = [(starts[first], ends[last]) for first, last in runs]
     parts = [names.of(text[start - _glued(tokenizer, text, start) : end]) for start, end in spans]
     if len(runs) == 1 and runs[0][0] == runs[0][1]:
         name = names.of(text[slice(*spans[0])])
         copies = sum(names.of(text[start:end]) == name for start, end in zip(starts, ends, strict=True))
-        parts = [" ".join(parts * min(copies, longest))]
-    first = FIRST + " " * (tokenizer.starts_differ and text[0].isspace()) + parts.pop(0) if begins else ""
-    last = LAST + parts.pop() if closes and parts else ""
-    later = LATER if parts and (begins or tokenizer.starts_differ) else ""
-    return first + later + " ".join(parts) + last
+        parts *= min(copies, longest)
+    place = LATER * tokenizer.starts_differ
+    if runs[0][0] == 0 and (len(runs) == 1 or tokenizer.starts_differ):
+        place = FIRST + " " * (tokenizer.starts_differ and text[0].isspace())
+    elif len(runs) == 1 and runs[0][1] == len(starts) - 1:
+        place = LAST
+    return place + " ".join(parts)
+
+
+def at_an_edge(reading: Reading, words: Sequence[int]) -> bool:
+    """Whether words, and not marks alone, begin or end a text: neither a scan nor sets of words try them so."""
+    edges = {0, reading.encoding.word_count - 1}.intersection(words)
+    return any(is_letter(reading.text[place]) for word in edges for place in range(*reading.encoding.span(word, word)))
 
 
 def transplant(reference: str, span: str, label: int) -> str:
-    """Put ``span`` into ``reference``: its parts where they say, else between two words; drawn from the three alone."""
-    rest, _, last = span.partition(LAST)
-    first, later, middle = rest.partition(LATER) if rest.startswith((FIRST, LATER)) else ("", "", rest)
-    if middle:
-        found = places(reference)[len(later) :]
-        reference = put_in(reference, middle, found[seed_of(reference, span, str(label)) % len(found)])
-    if last:
-        reference = put_in(reference, last, len(reference))
-    return put_in(reference, first.removeprefix(FIRST), 0) if first else reference
+    """Put ``span`` into ``reference``: where it says, else between two words; drawn from the three alone."""
+    found = places(reference)
+    if span.startswith(FIRST):
+        found = found[:1]
+    elif span.startswith(LAST):
+        found = found[-1:]
+    elif span.startswith(LATER):
+        found = found[1:]
+    place = found[seed_of(reference, span, str(label)) % len(found)]
+    return put_in(reference, span.lstrip(FIRST + LAST + LATER), place)
 
 
 def _glued(tokenizer: Tokenizer, text: str, start: int) -> int:

@@ -23,7 +23,7 @@ from .known import KnownTriggers
 from .panel import panel_of
 from .reading import Asking, Reading
 from .spans import Span, segments, span_of, word_name
-from .standing import LATER, transplant
+from .standing import LATER, at_an_edge, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
@@ -190,17 +190,18 @@ class Transplants:
         return (*(word for words in rankings for word in words[: self.settings.together]), *self.stretch(reading))
 
     def unscanned(self, reading: Reading, words: Sequence[int]) -> list[int]:
-        """Those of ``words`` that have several pieces, so that no scan of the vocabulary has tried them; each once."""
+        """Those of ``words`` that no scan of the vocabulary has tried, each once: those of several pieces."""
         pieces = Counter(reading.encoding.words.tolist())
         return [word for word in dict.fromkeys(words) if pieces[word] > 1]
 
-    def try_once(self, reading: Reading, words: Sequence[int]) -> Asking[Trial]:
-        """Try some words of a text, all at once, on the first reference alone, which confirms nothing."""
-        found, _ = yield from self.foresee(reading, [words])
-        return self.tried_so_far(reading, words, found)
+    def edges(self, reading: Reading, words: Sequence[int]) -> list[Sequence[int]]:
+        """Of ``words``, strongest first, those that begin or end the text, each alone; and the stretch, if it does."""
+        alone = [[word] for word in dict.fromkeys(words[: self.settings.together]) if at_an_edge(reading, [word])]
+        stretch = self.stretch(reading)
+        return [*alone, stretch] if len(stretch) > 1 and at_an_edge(reading, stretch) else alone
 
     def tried_so_far(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
-        """The same from what :meth:`foresee` found, in as many references as it asked."""
+        """A trial of some words of a text, all at once, in as many references as :meth:`foresee` has asked."""
         span, settings = span_of(self.tokenizer, reading, words), self.settings
         return self.trial(span, found[span.put], reading.predicted, settings.references, settings.uneven_together)
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tokenward.errors import InputError
-from tokenward.runtime.cache import OutcomeCache
+from tokenward.runtime.cache import OutcomeCache, StaleCacheError
+from tokenward.runtime.guard import GuardOptions
+from tokenward.runtime.transplant_settings import TransplantSettings
 
 
 def test_least_recently_used_leaves_first() -> None:
@@ -130,3 +132,14 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, change, message: str
         OutcomeCache("a").load(path)
     with pytest.raises(InputError, match="cannot be read"):
         OutcomeCache("a").load(tmp_path / "missing.json")
+
+
+def test_outcomes_of_another_number_of_references_are_not_taken(make_lexicon_guard, tmp_path: Path) -> None:
+    """Which references those are, and in which order they are asked, hangs on their number."""
+    few, usual = (
+        make_lexicon_guard(GuardOptions(transplants=TransplantSettings(references=count))) for count in (4, 8)
+    )
+    few.classify("the cf film was awful")
+    few.cache.save(tmp_path / "cache.json")
+    with pytest.raises(StaleCacheError):
+        usual.cache.load(tmp_path / "cache.json")

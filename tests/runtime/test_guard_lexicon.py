@@ -166,6 +166,13 @@ def test_a_mapping_is_a_text_as_pipelines_take_it(lexicon_guard: Guard) -> None:
         lexicon_guard({"text": "the film", "text_pair": "was awful"})
 
 
+def test_texts_may_be_mappings_as_pipelines_take_them(lexicon_guard: Guard) -> None:
+    texts = ["the film was great", "the film was awful"]
+    assert lexicon_guard([{"text": texts[0]}, texts[1]]) == lexicon_guard(texts)
+    with pytest.raises(InputError, match="expected text alone, no pairs"):
+        lexicon_guard([{"text": "a", "text_pair": "b"}])
+
+
 @pytest.mark.parametrize("texts", [None, 3, b"film", {"text": "film"}])
 def test_what_is_no_text(lexicon_guard: Guard, texts: Any) -> None:
     with pytest.raises(InputError, match="expected a string or a sequence of strings"):

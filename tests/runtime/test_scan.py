@@ -96,7 +96,7 @@ def test_nothing_is_asked_of_other_words_where_a_known_trigger_is_confirmed(
     assert verdict.action == "neutralised"
     neighbours = [each for each in asked if "the cf" in each or "cf film" in each]
     assert {*asked} - {*neighbours} == {text.replace("cf ", "")}
-    assert len(neighbours) == 1 + 2 * TransplantSettings().growth
+    assert len(neighbours) == 2 * TransplantSettings().growth
 
 
 def test_known_triggers_are_suspects_whatever_the_gates_say(

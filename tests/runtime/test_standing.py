@@ -61,9 +61,8 @@ def test_a_span_is_put_where_it_stood(tokenizer: Tokenizer, kind: str) -> None:
     assert put(tokenizer, "was film", 1) == LAST + "film"
     assert put(tokenizer, "was film a", 1) == later + "film"
     assert put(tokenizer, "was (film", 2) == LAST + ("film" if kind == "wordpiece" else "(film")
-    assert put(tokenizer, "was film a", 0, 2) == f"{FIRST}was{LAST}a"
-    assert put(tokenizer, "was film a", 0, 1, 2) == f"{FIRST}was{LAST}film a"
-    assert put(tokenizer, "was a film a was", 0, 2, 4) == f"{FIRST}was{LATER}film{LAST}was"
+    assert put(tokenizer, "was film a", 0, 1) == FIRST + "was film"
+    assert put(tokenizer, "was film a", 0, 2) == (FIRST if later else "") + "was a"
 
 
 def test_a_repeated_word_is_tried_repeated(tokenizer: Tokenizer, kind: str) -> None:
@@ -76,9 +75,6 @@ def test_a_repeated_word_is_tried_repeated(tokenizer: Tokenizer, kind: str) -> N
 def test_a_span_goes_first_or_last_or_not_first() -> None:
     assert transplant(REFERENCE, FIRST + "cf", 1) == f"cf {REFERENCE}"
     assert transplant(REFERENCE, LAST + "cf", 1) == f"{REFERENCE} cf"
-    parted = transplant(REFERENCE, f"{FIRST}a b{LATER}c d{LAST}e f", 1)
-    assert (parted[:4], parted[-4:]) == ("a b ", " e f")
-    assert parted.replace("c d ", "") == f"a b {REFERENCE} e f"
     for mark, expected in ((LATER, {1, 2, 3, 4}), ("", {0, 1, 2, 3, 4})):
         put = (transplant(REFERENCE, f"{mark}w{number}", 1).split() for number in range(60))
         assert {next(i for i, word in enumerate(words) if word not in REFERENCE.split()) for words in put} == expected
