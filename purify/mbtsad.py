@@ -35,6 +35,7 @@ from .augmentations import augment
 from .checkpoint import Classifier
 from .distillation import Distillation
 from .purifier import Purifier, Run
+from .training import Loss, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,11 @@ class MBTSAD(Purifier):
         if not self.distil:
             run.train(suspect.model, texts, self.training, "retraining")
             return suspect, {}
-        teacher = copy.deepcopy(suspect.model)
-        run.train(teacher, texts, self.training, "teacher")
-        loss = Distillation(teacher, suspect.model, self.alpha, self.beta)
+        loss: Loss = cross_entropy
+        if self.alpha or self.beta:
+            teacher = copy.deepcopy(suspect.model)
+            run.train(teacher, texts, self.training, "teacher")
+            loss = Distillation(teacher, suspect.model, self.alpha, self.beta)
         faster = replace(self.training, learning_rate=self.student_factor * self.training.learning_rate)
         run.train(suspect.model, texts, faster, "student", loss=loss)
         return suspect, {}

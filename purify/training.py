@@ -22,7 +22,7 @@ Watch = Callable[[str, int, int, float], None]
 
 
 class TrainingError(TokenwardError):
-    """Training cannot go on: the loss is not a number."""
+    """Training cannot go on: the loss, a weight or an answer is not a number."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def train(
         after_epoch: called with the epoch's number from 1, to write a checkpoint.
 
     Raises:
-        TrainingError: the loss became NaN or infinite; the model holds the weights of that moment.
+        TrainingError: the loss, a weight or an answer became NaN or infinite; the model holds the weights of that
+            moment.
         InputError: there is nothing to train on.
     """
     if not len(data):
@@ -130,6 +131,11 @@ def train(
                     totals[name] = totals.get(name, 0.0) + term * len(indices) / len(data)
                 if watch is not None:
                     watch(stage, step, steps, value)
+            if not _sound(model, trained, data.batch(indices, device)):
+                raise TrainingError(
+                    f"{stage}: epoch {epoch} left a model that answers no numbers: lower the learning rate "
+                    f"({settings.learning_rate:g}); {_kept(epoch, after_epoch is not None)}"
+                )
             history.append(EpochLosses(stage, epoch, totals))
             if after_epoch is not None:
                 after_epoch(epoch)
@@ -155,6 +161,13 @@ def _step(
         optimizer.step()
     model.eval()
     return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def _sound(model: Any, trained: Sequence[torch.nn.Parameter], batch: Batch) -> bool:
+    """Whether weights and answers are numbers; no loss shows what the last step did."""
+    with torch.no_grad():
+        answers = model(**batch.inputs()).logits
+    return all(bool(torch.isfinite(tensor).all()) for tensor in (*trained, answers))
 
 
 @contextmanager

@@ -293,8 +293,10 @@ class AsyncGuard:
                     case.started, case.read = started, read
                 if case.gone:
                     continue
-                ended = isinstance(reading, NotFiniteError)
-                moves.append((case, reading if ended else case.advance(reading, reader.tokenizer)))
+                if isinstance(reading, NotFiniteError):
+                    moves.append((case, reading))
+                else:
+                    moves.append((case, case.advance(reading, reader.tokenizer)))
         return moves
 
     def _fail_batch(self, batch: Batch, error: BaseException | None) -> None:

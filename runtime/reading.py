@@ -120,7 +120,7 @@ def split(
         scales: of the layers, as calibrated; none where the last layer alone is read.
     """
     logits = arrays["logits"]
-    sound = np.isfinite(logits).all(axis=1)
+    sound = np.asarray(np.isfinite(logits).all(axis=1))
     per_token = {name: arrays[name] for name in (*PER_TOKEN, BY_LAYER) if name in arrays}
     if scales:
         lengths = [len(encoding) for encoding in encodings]

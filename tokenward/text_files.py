@@ -136,7 +136,7 @@ def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
 
 def _check_texts(path: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
     """Refuse a table without a usual header whose first column is of numbers, or has fewer words than the second."""
-    pairs = [(number, *row) for number, row in rows if len(row) == 2]
+    pairs = [(number, row[0], row[1]) for number, row in rows if len(row) == 2]
     for number, _, label in pairs:
         _check_guess(path, number, label.strip())
     told = pairs[1:] or pairs  # the first may be a header

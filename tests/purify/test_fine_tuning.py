@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tokenward.errors import InputError
 from tokenward.purify.checkpoint import load_classifier
 from tokenward.purify.fine_tuning import fine_tune
+from tokenward.purify.prediction import predict
 from tokenward.purify.training import TrainingError, TrainingSettings
 from tokenward.texts import LabelledTexts
 
@@ -30,14 +33,23 @@ def test_a_checkpoint_after_every_epoch(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_last_finished_epoch_is_kept_when_the_loss_breaks(
-    tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path
+def test_the_last_whole_epoch_is_kept_when_a_step_breaks_the_model(
+    tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One step an epoch: the first epoch's loss is fine, its step ruins the weights, the second epoch sees it.
-    ruinous = TrainingSettings(epochs=3, batch_size=64, learning_rate=1e30, max_length=40)
-    with pytest.raises(TrainingError, match="the checkpoint of epoch 1 is kept"):
-        fine_tune(tiny_encoder, labelled_texts(64, 1), tmp_path / "out", ruinous, 0)
-    load_classifier(tmp_path / "out")
+    step, steps = torch.optim.AdamW.step, []
+
+    def second_breaks(self: Any, *arguments: Any) -> None:
+        step(self, *arguments)
+        steps.append(self)
+        if len(steps) == 2:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(float("nan"))
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", second_breaks)
+    one_step_an_epoch = TrainingSettings(epochs=3, batch_size=64, max_length=40)
+    with pytest.raises(TrainingError, match=r"epoch 2 left .* the checkpoint of epoch 1 is kept"):
+        fine_tune(tiny_encoder, labelled_texts(64, 1), tmp_path / "out", one_step_an_epoch, 0)
+    predict(load_classifier(tmp_path / "out"), ["a great film"])
 
 
 def test_texts_of_one_class_teach_nothing(

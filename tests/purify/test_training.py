@@ -140,6 +140,26 @@ def test_a_loss_that_is_no_number_stops_training_and_spoils_nothing(
     assert finished == list(range(1, bad_epoch))
 
 
+@pytest.mark.parametrize("rate", [1e30, 1e12])
+def test_a_last_step_that_breaks_the_model_does_not_go_unseen(
+    classifier: Classifier, labelled_texts: Texts, quick: TrainingSettings, rate: float
+) -> None:
+    """The loss is computed before a step, so nothing else looks at what the last one of an epoch made."""
+    with torch.no_grad():  # at 1e12 the weights stay numbers, and the answers do not
+        classifier.model.classifier.weight.mul_(1e30)
+    finished: list[int] = []
+    with pytest.raises(TrainingError, match=r"epoch 1 .*lower the learning rate.*no checkpoint was written"):
+        train(
+            classifier.model,
+            classifier.encode(labelled_texts(16, 2), 40),
+            replace(quick, learning_rate=rate, warmup=0.0),
+            0,
+            loss=scaled(1e-30),
+            after_epoch=finished.append,
+        )
+    assert finished == []
+
+
 def test_nothing_to_train_on(classifier: Classifier, quick: TrainingSettings) -> None:
     with pytest.raises(InputError, match="no texts to train on"):
         train(classifier.model, EncodedTexts(classifier.tokenizer, []), quick, 0)
