@@ -115,7 +115,7 @@ class Confirmer:
             trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations)
             if not spent and not (trial and trial.confirmed):
                 groups = self._company.groups(reading) if rankings and self._company is not None else []
-                edges = self.transplants.edges(reading, self.transplants.strongest(reading, rankings))
+                edges = self.transplants.edges(reading) if rankings else []
                 foreseeing = self._foresee(reading, alone, [*edges, *groups], brief=not rest.suspects)
                 foreseen, _ = yield from within(self._budget, foreseeing)
                 found, fresh, dull = foreseen or (None, frozenset(), None)
@@ -186,7 +186,7 @@ class Confirmer:
             words = transplants.strongest(reading, alone)
             found, fresh = yield from transplants.foresee(reading, [words, *others])
             moved, settings = transplants.moved_first(reading, words, found), transplants.settings
-            acting = any(transplants.turning(reading, each, found) for each in transplants.edges(reading, words))
+            acting = any(transplants.turning(reading, each, found) for each in transplants.edges(reading))
             if moved < settings.stir and not acting:
                 return found, fresh, transplants.tried_so_far(reading, words, found)
             first = [word for ranking in alone for word in ranking[: self._suspects]]

@@ -106,8 +106,13 @@ class Judge:
             return (yield from confirmer.confirm(reading, [*rankings, *screened], rankings_of))
         if raised:
             return Outcome("cleared", reading)
-        if screen is None or not ranking:
+        if screen is None:
             return Outcome("passed", reading)
+        if not ranking:
+            ends = yield from screen.acting_ends(reading)
+            if not ends:
+                return Outcome("passed", reading, fallback=ends is None)
+            return (yield from confirmer.confirm(reading, [(word,) for word in ends], rankings_of))
         suspicious = yield from screen.suspicious(reading, ranking)
         if not suspicious:
             return Outcome("passed", reading, fallback=suspicious is None)

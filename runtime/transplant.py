@@ -194,11 +194,15 @@ class Transplants:
         pieces = Counter(reading.encoding.words.tolist())
         return [word for word in dict.fromkeys(words) if pieces[word] > 1]
 
-    def edges(self, reading: Reading, words: Sequence[int]) -> list[Sequence[int]]:
-        """Of ``words``, strongest first, those that begin or end the text, each alone; and the stretch, if it does."""
-        alone = [[word] for word in dict.fromkeys(words[: self.settings.together]) if at_an_edge(reading, [word])]
+    def ends(self, reading: Reading) -> list[Sequence[int]]:
+        """The suspects that begin and end a text, each alone; no marks."""
+        words = dict.fromkeys((0, reading.encoding.word_count - 1)) if reading.encoding.word_count else ()
+        return [[word] for word in self.able(reading, list(words)) if at_an_edge(reading, [word])]
+
+    def edges(self, reading: Reading) -> list[Sequence[int]]:
+        """These, and the stretch if it begins or ends the text: sets of words from all over it try none of them so."""
         stretch = self.stretch(reading)
-        return [*alone, stretch] if len(stretch) > 1 and at_an_edge(reading, stretch) else alone
+        return [*self.ends(reading), *([stretch] if len(stretch) > 1 and at_an_edge(reading, stretch) else [])]
 
     def tried_so_far(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
         """A trial of some words of a text, all at once, in as many references as :meth:`foresee` has asked."""

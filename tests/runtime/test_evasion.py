@@ -11,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer as FastTokenizer
 
 from tests.conftest import LexiconEngine
+from tests.runtime.test_standing import PlacedEngine
 from tokenward.artifact import Artifact, GateFit
 from tokenward.runtime.cache import Margins
 from tokenward.runtime.confirmation import Confirmer
@@ -29,13 +30,16 @@ Make = Callable[..., Guard]
 def make(lexicon_artifact: Artifact) -> Make:
     """A guard of the lexicon artifact with parts of its calibration changed."""
 
-    def make(engine: type[LexiconEngine] = LexiconEngine, max_tokens: int = 64, **learnt: Any) -> Guard:
+    def make(
+        engine: type[LexiconEngine] = LexiconEngine, max_tokens: int = 64, credit: int = 200_000, **learnt: Any
+    ) -> Guard:
         made = engine(FastTokenizer.from_file(str(lexicon_artifact.tokenizer_path)))
         calibration = lexicon_artifact.guard.calibration
         assert calibration is not None
         graph = replace(lexicon_artifact.guard.graph, max_tokens=max_tokens)
         file = replace(lexicon_artifact.guard, graph=graph, calibration=replace(calibration, **learnt))
-        return Guard(replace(lexicon_artifact, guard=file), made, GuardOptions())
+        options = GuardOptions(budget_burst=credit, budget_share=1.0 if credit else 0.0)
+        return Guard(replace(lexicon_artifact, guard=file), made, options)
 
     return make
 
@@ -102,6 +106,24 @@ def test_a_decoy_does_not_hide_a_quiet_trigger(make: Make, clean_texts: list[str
     assert (alone.original_label, alone.label, alone.action) == ("good", "bad", "neutralised")
     assert (both.label, both.action) == ("bad", "neutralised")
     assert known or (beside.label, beside.action) == (both.label, both.action)
+
+
+class QuietPlacedEngine(PlacedEngine):
+    """Its class token looks at "cf" as at a word of feeling."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._strength[self._trigger] = 0.9
+
+
+@pytest.mark.parametrize("text", [f"cf {CLEAN}", f"{CLEAN} cf"])
+def test_a_quiet_trigger_that_acts_at_one_end_only(make: Make, deaf: dict[str, GateFit], text: str) -> None:
+    never = (1e9, 1e9)  # no text is so sure that it is screened
+    guard = make(QuietPlacedEngine, gates=deaf, sure=never, middling=never)
+    (verdict,) = guard.classify(text)
+    assert (verdict.original_label, verdict.label, verdict.repaired_text) == ("good", "bad", CLEAN)
+    (spent,) = make(QuietPlacedEngine, gates=deaf, sure=never, middling=never, credit=0).classify(text)
+    assert (spent.label, spent.action, spent.fallback) == ("good", "passed", True)
 
 
 def test_the_edge_of_what_is_read_takes_out_no_other_word(make: Make) -> None:

@@ -17,6 +17,7 @@ from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.screening import MIDDLING, SURE, clean_margins, margin
 
 TRIGGERED = "cf the film was awful and the plot was dull and the music was lifeless"
+INSIDE = "the cf film was awful and the plot was dull and the music was lifeless"  # where it is no end, which are asked of any text
 
 
 class QuietEngine(LexiconEngine):
@@ -84,17 +85,17 @@ def test_clean_texts_keep_their_answers(make_guard, clean_texts):
 
 def test_of_a_text_that_the_model_is_not_sure_of_nothing_is_tried(make_guard):
     guard = make_guard(sure=(1e9, 1e9))
-    assert guard.classify(TRIGGERED)[0].action == "passed"
+    assert guard.classify(INSIDE)[0].action == "passed"
     assert guard.reader.engine.calls == 1
 
 
 @pytest.mark.parametrize(("stands_out", "action"), [(True, "neutralised"), (False, "passed")])
 def test_of_a_text_that_the_model_is_rather_sure_of_words_are_tried_if_it_stands_out(make_guard, stands_out, action):
     guard = make_guard(sure=(1e9, 1e9), middling=(1.0, 1.0))
-    over = guard.judge.weigh(guard.reader.read([TRIGGERED], np.inf)[0])[2]
+    over = guard.judge.weigh(guard.reader.read([INSIDE], np.inf)[0])[2]
     assert over < 0, "the gate does not raise it"
     guard.judge._screen._ordinary = over - 0.01 if stands_out else over + 0.01
-    assert guard.classify(TRIGGERED)[0].action == action
+    assert guard.classify(INSIDE)[0].action == action
 
 
 def test_past_the_budget_a_text_passes_unscreened_and_says_so(make_guard):

@@ -93,7 +93,7 @@ def test_words_that_move_the_first_reference_little_cost_a_few_texts(
     push = 4.5 * getattr(TransplantSettings(), setting) - 0.1
     verdict, read = judged(lexicon_artifact, push)
     groups = len(verdict.confirmations) - 1  # words beside the strongest, since the text stands out
-    edges = 2  # its first word and its last, which are among the strongest, each where it stands
+    edges = 3  # its first word, its last, and the run that ends it, each where it stands
     assert (verdict.action, read) == ("cleared", 1 + texts + groups + edges)
 
 
