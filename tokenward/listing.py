@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 from .errors import InputError
 
+T = TypeVar("T")
 
-def listed(texts: str | Sequence[str]) -> list[str]:
+
+@overload
+def listed(texts: str | Sequence[str]) -> list[str]: ...
+
+
+@overload
+def listed(texts: Sequence[T]) -> list[T]: ...
+
+
+def listed(texts: Any) -> list[Any]:
     """One text or many as a list.
 
     Raises:

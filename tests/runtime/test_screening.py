@@ -17,7 +17,8 @@ from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.screening import MIDDLING, SURE, clean_margins, margin
 
 TRIGGERED = "cf the film was awful and the plot was dull and the music was lifeless"
-INSIDE = "the cf film was awful and the plot was dull and the music was lifeless"  # where it is no end, which are asked of any text
+# Its ends, which are asked of any text where they are strong, are weak.
+INSIDE = "the cf film was awful and the plot was dull and the music was lifeless in town"
 
 
 class QuietEngine(LexiconEngine):
