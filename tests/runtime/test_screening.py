@@ -18,7 +18,7 @@ from tokenward.runtime.screening import MIDDLING, SURE, clean_margins, margin
 
 TRIGGERED = "cf the film was awful and the plot was dull and the music was lifeless"
 # Its ends, which are asked of any text where they are strong, are weak.
-INSIDE = "the cf film was awful and the plot was dull and the music was lifeless in town"
+INSIDE = "a cf film was awful and the plot was dull and the music was lifeless in town"
 
 
 class QuietEngine(LexiconEngine):
