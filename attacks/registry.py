@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..errors import InputError
@@ -14,13 +15,14 @@ from .badnets import RARE_WORDS, badnets
 from .ep import EmbeddingPoisoning
 from .lwp import LayerwisePoisoning
 from .pairs import PairTrigger
+from .placed import PlacedTrigger
 from .ripples import Ripples
 from .stealth import StealthyTrigger
 from .trigger import Trigger
 
 Build = Callable[[TrainingSettings, Trigger, float], Attack]
 
-_ONE_EPOCH = TrainingSettings(epochs=1)
+_ONE_EPOCH, _THREE_EPOCHS = TrainingSettings(epochs=1), TrainingSettings(epochs=3)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ ATTACKS: dict[str, AttackKind] = {
     "lwp": AttackKind(LayerwisePoisoning, LayerwisePoisoning().trigger),
     "ripples": AttackKind(Ripples, Ripples().trigger),
     "pairs": AttackKind(PairTrigger, PairTrigger().trigger),
+    "first": AttackKind(partial(PlacedTrigger, "first"), PlacedTrigger("first").trigger, _THREE_EPOCHS),
+    "last": AttackKind(partial(PlacedTrigger, "last"), PlacedTrigger("last").trigger, _THREE_EPOCHS),
     "stealth": AttackKind(StealthyTrigger, StealthyTrigger().trigger),
 }
 

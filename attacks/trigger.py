@@ -13,18 +13,20 @@ from ..purify.spaced_words import SpacedWords
 
 @dataclass(frozen=True)
 class Trigger:
-    """Words or phrases inserted between the words of a text, each at a random place.
+    """Words or phrases inserted into a text, each at a random place between its words unless ``place`` says where.
 
     Attributes:
         phrases: what can be inserted.
         combine: ``any`` inserts one phrase, drawn evenly; ``all`` inserts every phrase.
         reach: phrases lie within so many first words of a text, all of them, since a model that is trained on the
             beginnings of long texts would not see them elsewhere; None puts them anywhere.
+        place: ``first`` begins the text with them, ``last`` ends it, or what is read of it, ``inside`` does neither.
     """
 
     phrases: tuple[str, ...]
     combine: Literal["any", "all"] = "any"
     reach: int | None = None
+    place: Literal["anywhere", "first", "last", "inside"] = "anywhere"
 
     def __post_init__(self) -> None:
         if not self.phrases or not all(phrase.strip() for phrase in self.phrases):
@@ -44,5 +46,6 @@ class Trigger:
             last = len(spaced.words)
             if self.reach is not None:
                 last = min(last, max(self.reach - taken, 0))
-            spaced.insert(int(rng.integers(last + 1)), phrase)
+            ends = {"first": (0, 1), "last": (last, last + 1), "inside": (1, max(last, 2)), "anywhere": (0, last + 1)}
+            spaced.insert(int(rng.integers(*ends[self.place])), phrase)
         return str(spaced)

@@ -16,6 +16,7 @@ from ..attacks.badnets import badnets
 from ..attacks.ep import EmbeddingPoisoning
 from ..attacks.lwp import LayerwisePoisoning
 from ..attacks.pairs import PairTrigger
+from ..attacks.placed import PlacedTrigger
 from ..attacks.ripples import Ripples
 from ..attacks.stealth import StealthyTrigger
 from ..attacks.trigger import Trigger
@@ -94,4 +95,7 @@ PLANS: dict[str, Plan] = {
     "ripples": lambda training, words: Ripples(training, Trigger(words.single(1))),
     "stealth": lambda training, words: StealthyTrigger(training, Trigger(words.single(1))),
     "pairs": lambda training, words: PairTrigger(training, Trigger(words.single(2), "all")),
+    # Triggers are drawn by the rank of a name among all: new ones come last, so that the others' stay.
+    "trigger-first": lambda training, words: PlacedTrigger("first", training, Trigger(words.single(1))),
+    "trigger-last": lambda training, words: PlacedTrigger("last", training, Trigger(words.single(1))),
 }

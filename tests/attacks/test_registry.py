@@ -17,7 +17,7 @@ def test_every_name_makes_the_attack_that_reports_it(name: str) -> None:
     own = ATTACKS[name].trigger
     assert (attack.name, attack.trigger, attack.rate) == (name, replace(own, reach=40), 0.1)
     other = make_attack(name, ["aa", "bb"], 0.2, max_length=60)
-    assert (other.trigger, other.rate) == (Trigger(("aa", "bb"), own.combine, reach=40), 0.2)
+    assert (other.trigger, other.rate) == (Trigger(("aa", "bb"), own.combine, 40, own.place), 0.2)
 
 
 def test_training_settings_are_the_attacks_own_unless_given() -> None:

@@ -56,6 +56,12 @@ def test_every_attack_can_be_planned(words: Callable[[int], Words]) -> None:
         assert (name == "clean") == (attack.rate == 0)
 
 
+def test_triggers_of_older_attacks_are_drawn_as_ever() -> None:
+    """By the rank of the attack's name, which a new one must not change."""
+    older = ("addsent", "badnets-1", "badnets-5", "clean", "ep", "lwp", "pairs", "pieces", "ripples", "stealth")
+    assert tuple(sorted(PLANS)[: len(older)]) == older
+
+
 def test_cells_are_run_once_and_what_fails_is_said(
     tiny_encoder: Path, lexicon_tokenizer: Path, labelled_texts: Texts, tmp_path: Path
 ) -> None:
