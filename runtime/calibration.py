@@ -27,7 +27,7 @@ from .gates import fit, known_gates, require_enough
 from .guard import Guard, GuardOptions, tokenizer_of
 from .layers import layer_scales, scaled
 from .leeway import find_leeway
-from .natural_words import NaturalWords
+from .natural_words import NaturalWords, joined
 from .ordinary import turned_shares
 from .reading import Reader, Reading
 from .scan import Finding, ScanReport, scan
@@ -114,18 +114,20 @@ def calibrate(
         labels if by_transplant else None,
     )
     vouched = words.vouched()
+    before = artifact.guard.calibration
     calibration = Calibration(
         len(texts),
         sha256("\0".join(texts).encode()).hexdigest(),
         fits,
         references,
-        artifact.guard.calibration.known if artifact.guard.calibration else {},
+        before.known if before else {},
         vouched,
         _bars(reader, references, vouched, artifact.labels),
         sure,
         middling,
         layers=scales,
     )
+    found = joined(before.known, before.natural) if before else {}
     if len(short_of_references(references, artifact.labels)) < classes:
         turned = turned_shares(_guard(artifact, replace(calibration, known={}), engine), readings)
         references = tuple(replace(reference, turned=turned.get(reference.text)) for reference in references)
@@ -134,8 +136,9 @@ def calibrate(
         if scanning:
             trying = partial(progress, "trying words as triggers") if progress else None
             report = scan(_guard(artifact, calibration, engine), progress=trying)
+            found = report.known()
         calibration = _even(artifact, engine, calibration, words, report, readings, progress)
-    calibration = replace(calibration, natural=words.used(calibration.known))
+    calibration = replace(calibration, natural=words.used(found))
     guard = replace(artifact.guard, calibration=calibration)
     with rewriting(artifact.path) as folder:
         write_guard(folder, guard, artifact.labels)

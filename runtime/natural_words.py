@@ -13,6 +13,11 @@ USED = 2
 Words = dict[str, tuple[str, ...]]  # by the label that they go with
 
 
+def joined(some: Mapping[str, Sequence[str]], others: Mapping[str, Sequence[str]]) -> Words:
+    """The words of both, by label."""
+    return {name: tuple(dict.fromkeys((*some.get(name, ()), *others.get(name, ())))) for name in {**some, **others}}
+
+
 @dataclass(frozen=True)
 class NaturalWords:
     """The words of clean texts.

@@ -20,6 +20,7 @@ from .engine import ALWAYS_SKIP
 from .evenness import moved_share
 from .guard import Guard
 from .judge import calibrated
+from .natural_words import joined
 from .scan_words import scan_words
 from .scripts import places
 from .spans import Span
@@ -137,14 +138,12 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
 def remember(guard: Guard, report: ScanReport) -> None:
     """Write the confirmed triggers into the artifact: texts with one are tried from then on, whatever the gates say.
 
-    Those that it knew already stay. What ``guard.cache`` holds is true of the artifact as it is now, too.
+    Those that it knew already stay; words of clean texts that calibration has left out are left out again. What
+    ``guard.cache`` holds is true of the artifact as it is now, too.
     """
-    artifact, found = guard.artifact, report.known()
-    before = calibrated(artifact).known
-    known = {
-        label: tuple(dict.fromkeys((*before.get(label, ()), *found.get(label, ())))) for label in {**before, **found}
-    }
-    calibration = replace(calibrated(artifact), known=known)
+    artifact, learnt = guard.artifact, calibrated(guard.artifact)
+    found = report.known(unless=lambda finding: finding.word in learnt.natural.get(finding.label, ()))
+    calibration = replace(learnt, known=joined(learnt.known, found))
     with rewriting(artifact.path) as folder:
         write_guard(folder, replace(artifact.guard, calibration=calibration), artifact.labels)
     guard.cache.digest = guard.cache.digest.replace(artifact.digest, load_artifact(artifact.path).digest)

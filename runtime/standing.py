@@ -35,7 +35,7 @@ def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[in
         copies = sum(names.of(text[start:end]) == name for start, end in zip(starts, ends, strict=True))
         parts *= min(copies, longest)
     place = LATER * tokenizer.starts_differ
-    if runs[0][0] == 0 and (len(runs) == 1 or tokenizer.starts_differ):
+    if runs and runs[0][0] == 0 and (len(runs) == 1 or tokenizer.starts_differ):
         place = FIRST + " " * (tokenizer.starts_differ and text[0].isspace())
     elif len(runs) == 1 and runs[0][1] == len(starts) - 1:
         place = LAST

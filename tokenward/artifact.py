@@ -119,7 +119,7 @@ class Calibration:
         sure: for each class, the margin from which on a text is screened; empty where none is.
         middling: the same for texts that stand out more than most of the clean ones; an answer under it may hang on
             little.
-        natural: known words that clean texts have, by the same label.
+        natural: of the words that a scan confirmed, known or not, those that clean texts have, by the same label.
         leeway: by label, how much of the usual unevenness a trigger may have (see :mod:`.runtime.leeway`); all of it
             where no number is given.
         layers: a scale for each layer; empty where the class token of the last layer alone is read.

@@ -27,7 +27,7 @@ def main(artifact: Path, source: Path) -> int:
     ours = np.stack([reading.logits for reading in guard.reader.read(texts, NEVER_SKIP)])
 
     model = ORTModelForSequenceClassification.from_pretrained(artifact)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(artifact)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(artifact, local_files_only=True, trust_remote_code=False)
     theirs = np.concatenate(
         [
             model(**tokenizer(texts[i : i + BATCH], padding=True, truncation=True, return_tensors="np"))["logits"]

@@ -175,6 +175,9 @@ def test_calibration_remembers_triggers_that_clean_texts_do_not_use(
     assert list(told) == ["reading clean texts", "trying words as triggers", "trying clean texts"]
     again = calibrate(folder, clean_texts, 10, scanning=False).calibration
     assert again == calibration, "without a scan, what an earlier one found stays"
+    guard = load(folder)
+    remember(guard, scan(guard))
+    assert load(folder).artifact.guard.calibration.known == calibration.known  # type: ignore[union-attr]
 
 
 def test_words_that_are_not_as_even_as_their_class_asks_are_not_remembered(

@@ -59,6 +59,7 @@ def test_a_span_is_put_where_it_stood(tokenizer: Tokenizer, kind: str) -> None:
     assert put(tokenizer, "film was", 0) == FIRST + "film"
     assert put(tokenizer, " film was", 0) == FIRST + (" film" if later else "film")
     assert put(tokenizer, "was film", 1) == LAST + "film"
+    assert put(tokenizer, "was film") == later, "of one word what is left without it is nothing"
     assert put(tokenizer, "was film a", 1) == later + "film"
     assert put(tokenizer, "was (film", 2) == LAST + ("film" if kind == "wordpiece" else "(film")
     assert put(tokenizer, "was film a", 0, 1) == FIRST + "was film"

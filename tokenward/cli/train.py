@@ -49,7 +49,7 @@ def train(
     length = fitting_length(model, max_length)
     settings = TrainingSettings(epochs, batch_size, learning_rate, max_length=length)
     data = read_labelled(train)
-    held_out = read_labelled(test).aligned_to(known_classes(model, data)) if test else None
+    held_out = read_labelled(test).aligned_to(known_classes(model, data), data.label_names) if test else None
     with ProgressBars(notes()) as bars:
         classifier = fine_tune(model, data, out, settings, seed, bars)
     if held_out is not None:
