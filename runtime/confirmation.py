@@ -115,14 +115,14 @@ class Confirmer:
             trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations)
             if not spent and not (trial and trial.confirmed):
                 groups = self._company.groups(reading) if rankings and self._company is not None else []
-                edges = self.transplants.edges(reading) if rankings else []
-                foreseeing = self._foresee(reading, alone, [*edges, *groups], brief=not rest.suspects)
+                ends = self.transplants.ends(reading, rankings)
+                foreseeing = self._foresee(reading, alone, [*ends, *groups], brief=not rest.suspects)
                 foreseen, _ = yield from within(self._budget, foreseeing)
                 found, fresh, dull = foreseen or (None, frozenset(), None)
                 if dull:
                     confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
                 worth = ((), ()) if dull else (alone, rankings)
-                acting = [each for each in edges if found and self.transplants.turning(reading, each, found)]
+                acting = [word for (word,) in ends if found and self.transplants.turning(reading, [word], found)]
                 trials = self._trials(reading, *worth, remnants, acting, groups, found, screened)
                 trial, spent = yield from self._first_confirmed(reading, trials, fresh, confirmations)
             if trial is None or not trial.confirmed:
@@ -186,15 +186,14 @@ class Confirmer:
             words = transplants.strongest(reading, alone)
             found, fresh = yield from transplants.foresee(reading, [words, *others])
             moved, settings = transplants.moved_first(reading, words, found), transplants.settings
-            acting = any(transplants.turning(reading, each, found) for each in transplants.edges(reading))
-            if moved < settings.stir and not acting:
+            if moved < settings.stir:
                 return found, fresh, transplants.tried_so_far(reading, words, found)
             first = [word for ranking in alone for word in ranking[: self._suspects]]
             unscanned = transplants.unscanned(reading, words) if moved >= settings.hint else []
             singly = [[word] for word in dict.fromkeys((*first, *unscanned))]
             singles, more = yield from transplants.foresee(reading, singly)
             found, fresh = found | singles, fresh | more
-            if not acting and not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
+            if not any(transplants.turning(reading, tried, found) for tried in (words, *singly)):
                 wider = found
                 if moved >= settings.hint:
                     wider, _ = yield from transplants.foresee(reading, [words], HINTED)
@@ -211,7 +210,7 @@ class Confirmer:
         alone: Sequence[Ranking],
         rankings: Sequence[Ranking],
         remnants: Ranking,
-        edges: Sequence[Ranking],
+        ends: Sequence[int],
         groups: Sequence[Sequence[int]],
         found: Mapping[str, Margins] | None,
         screened: bool,
@@ -219,9 +218,10 @@ class Confirmer:
         transplants, most = self.transplants, self._suspects
         several = [words for words in alone if len(words) > 1]  # a single word was tried before all else
         stirring = [words for words in several if found is None or transplants.stirs(reading, words, most, found)]
-        single = (words[0] for words in edges if len(words) == 1)
-        for word in dict.fromkeys((*(word for words in stirring for word in words[:most]), *single)):
+        for word in dict.fromkeys(word for words in stirring for word in words[:most]):
             yield transplants.try_word(reading, word)
+        for word in ends:
+            yield transplants.try_end(reading, word)
         for words, left in [*((ranking, False) for ranking in rankings), (remnants, True)]:
             if len(words) > 1:
                 yield self._together.try_strongest(reading, words, left, SCREENED_WORDS if screened else None)

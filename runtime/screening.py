@@ -25,7 +25,6 @@ from .transplant import Transplants
 # Of clean margins: from where the model is sure enough of a text whatever it looks like, and from where of one that
 # stands out more than so many of the clean texts.
 SURE, MIDDLING, STANDING_OUT = 95.0, 50.0, 70.0
-STRONGEST = 3  # words of a text, among which one that begins or ends it is asked whatever the model makes of it
 
 
 def margin(reading: Reading) -> float:
@@ -79,7 +78,7 @@ class Screen:
     def suspicious(self, reading: Reading, ranking: Sequence[int]) -> Asking[bool | None]:
         """Whether the first words and the run of words turn a reference; None where the budget is spent."""
         words = self._transplants.strongest(reading, [ranking])
-        sets = [words, *self._transplants.edges(reading)]
+        sets = [words, *self._transplants.ends(reading, [ranking])]
         foreseen, _ = yield from within(self._budget, self._transplants.foresee(reading, sets))
         return None if foreseen is None else any(self._transplants.turning(reading, each, foreseen[0]) for each in sets)
 
@@ -89,10 +88,9 @@ class Screen:
         A word that acts nowhere else is found by no scan, and may draw little attention. It is asked of every text in
         which it is among the strongest: the model need not be sure.
         """
-        transplants = self._transplants
-        strongest = self._gate.score(reading).words[:STRONGEST] if transplants.can_try(reading.predicted) else ()
-        ends = [words for words in transplants.ends(reading) if words[0] in strongest]
-        settings = transplants.settings
+        transplants, settings = self._transplants, self._transplants.settings
+        able = transplants.can_try(reading.predicted)
+        ends = transplants.ends(reading, [self._gate.score(reading).words]) if able else []
         for count in (1, settings.probes, settings.references):
             foreseen, _ = yield from within(self._budget, transplants.foresee(reading, ends, count))
             if foreseen is None:

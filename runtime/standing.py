@@ -43,7 +43,7 @@ def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[in
 
 
 def at_an_edge(reading: Reading, words: Sequence[int]) -> bool:
-    """Whether words, and not marks alone, begin or end a text: neither a scan nor sets of words try them so."""
+    """Whether words, and not marks alone, begin or end a text."""
     edges = {0, reading.encoding.word_count - 1}.intersection(words)
     return any(is_letter(reading.text[place]) for word in edges for place in range(*reading.encoding.span(word, word)))
 

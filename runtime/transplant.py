@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import fmean
@@ -27,6 +27,7 @@ from .standing import LATER, at_an_edge, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
+STRONGEST = 3  # words of a text, among which one that begins or ends it is tried there
 HINTED = 2  # references that are asked of words that move the first, but do not turn it
 
 
@@ -148,6 +149,14 @@ class Transplants:
                 break
         return grown if grown.confirmed or not alone.confirmed else alone
 
+    def try_end(self, reading: Reading, word: int) -> Asking[Trial]:
+        """Try one that begins or ends a text: no further if it does not turn all references that are asked first."""
+        label, count = reading.predicted, self.settings.probes
+        span = span_of(self.tokenizer, reading, [word])
+        (margins,) = yield from self.measure([span.put], label, count)
+        trial = self.trial(span, margins, label, self.settings.references, self.settings.uneven)
+        return (yield from self.try_word(reading, word)) if all(trial.turned) else trial
+
     def _try_inside(self, reading: Reading, word: int, span: Span, alone: Trial, stirred: bool) -> Asking[Trial | None]:
         """Try what a word is, or marks part in it, by itself: whatever is known, and the rest where the word stirs."""
         label, settings = reading.predicted, self.settings
@@ -194,15 +203,13 @@ class Transplants:
         pieces = Counter(reading.encoding.words.tolist())
         return [word for word in dict.fromkeys(words) if pieces[word] > 1]
 
-    def ends(self, reading: Reading) -> list[Sequence[int]]:
-        """The suspects that begin and end a text, each alone; no marks."""
-        words = dict.fromkeys((0, reading.encoding.word_count - 1)) if reading.encoding.word_count else ()
-        return [[word] for word in self.able(reading, list(words)) if at_an_edge(reading, [word])]
+    def ends(self, reading: Reading, rankings: Iterable[Sequence[int]]) -> list[Sequence[int]]:
+        """Of the first words of these rankings, those that begin or end the text, each alone; no marks.
 
-    def edges(self, reading: Reading) -> list[Sequence[int]]:
-        """These, and the stretch if it begins or ends the text: sets of words from all over it try none of them so."""
-        stretch = self.stretch(reading)
-        return [*self.ends(reading), *([stretch] if len(stretch) > 1 and at_an_edge(reading, stretch) else [])]
+        Neither a scan nor sets of words from all over a text try them so.
+        """
+        strongest = dict.fromkeys(word for words in rankings for word in words[:STRONGEST])
+        return [[word] for word in self.able(reading, list(strongest)) if at_an_edge(reading, [word])]
 
     def tried_so_far(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
         """A trial of some words of a text, all at once, in as many references as :meth:`foresee` has asked."""

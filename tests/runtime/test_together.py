@@ -93,8 +93,8 @@ def test_words_that_move_the_first_reference_little_cost_a_few_texts(
     push = 4.5 * getattr(TransplantSettings(), setting) - 0.1
     verdict, read = judged(lexicon_artifact, push)
     groups = len(verdict.confirmations) - 1  # words beside the strongest, since the text stands out
-    edges = 3  # its first word, its last, and the run that ends it, each where it stands
-    assert (verdict.action, read) == ("cleared", 1 + texts + groups + edges)
+    ends = 1  # its last word, which is among the strongest, where it stands
+    assert (verdict.action, read) == ("cleared", 1 + texts + groups + ends)
 
 
 def test_strong_words_that_do_not_lean_on_each_other_are_tried_no_further(lexicon_artifact: Artifact) -> None:
