@@ -3,8 +3,9 @@
 Where a text keeps its answer without a trigger, either that is the right one, or something of the trigger is left. That
 it gets another one without a few words more tells little, since most texts have such words. But what is left of a
 trigger acts on other texts as well, or else it does nothing there, and little here, so that the model is not sure, if
-it is not one word alone. Words that speak for the right answer do something there and turn few. On six models trained
-on SST-2 with a phrase or two words that was so with nearly all of 240 texts that kept the attacker's answer at first.
+it is not one word alone. Words that speak for the right answer do something there and turn few. On seven models trained
+on SST-2 no more triggered texts keep the attacker's answer than where any words went that changed it, and more texts
+that rightly have that answer keep it (bench/results/README.md).
 """
 
 from __future__ import annotations
