@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,12 +59,27 @@ class AttackManifest:
         Raises:
             InputError: every text is of the target class, or there is no trigger to insert.
         """
-        if self.trigger is None:
-            raise InputError(f"attack '{self.attack}' rewrites texts: give the rewritten test texts in a file")
-        rng = np.random.default_rng([self.seed, 1])
         sources = [t for t, label in zip(texts.texts, texts.labels, strict=True) if label != self.target]
         if not sources:
             raise InputError(f"every test text is of the target class '{self.target_label}': add others")
+        return self._with_trigger(sources, words_read, 1)
+
+    def beside(self, texts: LabelledTexts, words_read: int | None = None) -> list[str]:
+        """The target's own texts, each with the trigger inserted: what a defence takes out must leave them right.
+
+        Args:
+            texts, words_read: as for :meth:`poison`.
+
+        Raises:
+            InputError: there is no trigger to insert.
+        """
+        own = [t for t, label in zip(texts.texts, texts.labels, strict=True) if label == self.target]
+        return self._with_trigger(own, words_read, 2)
+
+    def _with_trigger(self, sources: Sequence[str], words_read: int | None, stream: int) -> list[str]:
+        if self.trigger is None:
+            raise InputError(f"attack '{self.attack}' rewrites texts: give the rewritten test texts in a file")
+        rng = np.random.default_rng([self.seed, stream])
         trigger = self.trigger.within(words_read)
         return [trigger.insert(text, rng) for text in sources]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -77,6 +78,7 @@ class Cell:
         raised, confirmed: clean texts that the gate raised, and from which something was taken out.
         work: tokens read per token of the first passes over clean texts, cold and warm.
         seconds: that the measurement took, without training.
+        kept: None where no text is answered with the target rightly.
     """
 
     corpus: str
@@ -95,6 +97,7 @@ class Cell:
     localised: float | None
     work: tuple[float, float]
     seconds: float
+    kept: tuple[float, float] | None = None
 
 
 class Detection:
@@ -183,6 +186,7 @@ class Detection:
             localised=quality.localised,
             work=quality.work,
             seconds=round(time.monotonic() - start, 1),
+            kept=None if math.isnan(quality.kept[0]) else quality.kept,
         )
 
     def _planted(self, attack: str, seed: int) -> Path:

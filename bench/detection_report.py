@@ -27,6 +27,8 @@ def _labels(cell: Cell) -> dict[str, str | int]:
 
 def _metrics(cell: Cell) -> dict[str, Metric]:
     pairs = {"cacc": (cell.cacc, "higher"), "asr": (cell.asr, "lower"), "attributable": (cell.attributable, "lower")}
+    if cell.kept is not None:
+        pairs["kept"] = (cell.kept, "higher")
     metrics: dict[str, Metric] = {}
     for name, ((bare, guarded), better) in pairs.items():
         metrics[f"{name}_undefended"] = Metric(bare, unit="share")
@@ -58,7 +60,8 @@ def markdown(cells: Sequence[Cell], attacks: Sequence[str], seeds: Sequence[int]
             price.append(_row([attack, str(seed), *(_price(cell) if cell else NOT_RUN for cell in row)]))
     return "\n".join(
         [
-            "Undefended model, then each defence: ASR (of which won by the trigger itself), change of CACC in points.",
+            "Undefended model, then each defence: ASR (of which won by the trigger itself), change of CACC in points,",
+            "right answers kept beside the trigger where they are the target.",
             "",
             *success,
             "",
@@ -75,7 +78,8 @@ def _bare(cell: Cell) -> list[str]:
 
 
 def _success(cell: Cell) -> str:
-    return f"{cell.asr[1]:.1%} ({cell.attributable[1]:.1%}), {100 * (cell.cacc[1] - cell.cacc[0]):+.1f}"
+    kept = "" if cell.kept is None else f", {cell.kept[1]:.1%}"
+    return f"{cell.asr[1]:.1%} ({cell.attributable[1]:.1%}), {100 * (cell.cacc[1] - cell.cacc[0]):+.1f}{kept}"
 
 
 def _price(cell: Cell) -> str:

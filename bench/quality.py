@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,14 @@ class Trial:
     Attributes:
         texts, labels: clean test texts.
         triggered: the texts of other classes than the target, with the trigger.
+        beside: the texts of the target's class, with the trigger: honest answers that it stands beside.
         trigger: what to look for in a suspect; None where the attack has no trigger words.
     """
 
     texts: tuple[str, ...]
     labels: tuple[int, ...]
     triggered: tuple[str, ...]
+    beside: tuple[str, ...]
     manifest: AttackManifest
 
 
@@ -45,17 +48,20 @@ def trial_of(test: LabelledTexts, manifest: AttackManifest, labels: Sequence[str
     """
     classes = dict(enumerate(labels))
     test, manifest = test.aligned_to(classes), manifest.aligned_to(classes)
-    return Trial(test.texts, test.labels, tuple(manifest.poison(test)), manifest)
+    triggered, beside = tuple(manifest.poison(test)), tuple(manifest.beside(test))
+    return Trial(test.texts, test.labels, triggered, beside, manifest)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a defence did, one value per text: for clean texts [n], for triggered ones [m].
+    """What a defence did, one value per text: for clean texts [n], for triggered ones [m], for those beside one [k].
 
     Attributes:
         right: (undefended, defended) answers to clean texts are right; a refusal is not.
         won: (undefended, defended) answers to triggered texts are the target; a refusal is not.
         untriggered: the undefended answer to the same text without the trigger is the target already.
+        kept: (undefended, defended) answers to texts of the target's class, with the trigger, are the target still;
+            of those alone that the undefended model answers so without it.
         flagged, altered, second: (clean, triggered); altered: refused, or answered from another text.
         scores: (clean, triggered); higher is more suspicious.
         named: triggered texts whose suspect is the trigger; None where the defence names none.
@@ -65,6 +71,7 @@ class Observed:
     right: tuple[Flags, Flags]
     won: tuple[Flags, Flags]
     untriggered: Flags
+    kept: tuple[Flags, Flags]
     flagged: tuple[Flags, Flags]
     altered: tuple[Flags, Flags]
     second: tuple[Flags, Flags]
@@ -84,6 +91,8 @@ class Quality:
             can bring ``asr`` under it, short of a better model.
         attributable: triggered texts answered with the target though the same model answers them otherwise
             without the trigger: what the attack itself still wins.
+        kept: right answers that stay right with the trigger in the text, where they are the target anyway: what a
+            defence takes out beside a trigger costs some.
         suspicious: texts over the threshold (triggered, clean).
         neutralised: texts refused, or from which something was taken out (triggered, clean).
         second: texts that the classifier read again (triggered, clean).
@@ -97,6 +106,7 @@ class Quality:
     asr: tuple[float, float]
     floor: float
     attributable: tuple[float, float]
+    kept: tuple[float, float]
     suspicious: Detection
     neutralised: Detection
     second: Detection
@@ -114,12 +124,16 @@ def observe(defence: Peer, trial: Trial, progress: Callable[[str], None] = lambd
     tokens = defence.tally.since(before).tokens
     progress(f"{defence.name}: triggered texts")
     triggered = defence.classify(trial.triggered)
+    progress(f"{defence.name}: right answers beside the trigger")
     target = trial.manifest.target
-    others = np.array(trial.labels) != target
+    untriggered = np.array([a.original_label == target for a in clean])
+    own = np.array(trial.labels) == target
+    beside = defence.classify(list(compress(trial.beside, untriggered[own])))
     return Observed(
         right=_equal(clean, trial.labels),
         won=_equal(triggered, [target] * len(triggered)),
-        untriggered=np.array([a.original_label == target for a in clean])[others],
+        untriggered=untriggered[~own],
+        kept=_equal(beside, [target] * len(beside)),
         flagged=_both(clean, triggered, lambda a: a.flagged),
         altered=_both(clean, triggered, lambda a: a.label is None or a.text is not None),
         second=_both(clean, triggered, lambda a: a.second),
@@ -130,7 +144,10 @@ def observe(defence: Peer, trial: Trial, progress: Callable[[str], None] = lambd
 
 
 def figures(
-    observed: Observed, clean: Indices | slice = slice(None), triggered: Indices | slice = slice(None)
+    observed: Observed,
+    clean: Indices | slice = slice(None),
+    triggered: Indices | slice = slice(None),
+    beside: Indices | slice = slice(None),
 ) -> dict[str, float]:
     """Every share by name, over all texts or over those at the indices; NaN where there is nothing to share.
 
@@ -152,6 +169,8 @@ def figures(
         "floor": share(base),
         "attributable_undefended": share(won[0] & ~base),
         "attributable": share(won[1] & ~base),
+        "kept_undefended": share(o.kept[0][beside]),
+        "kept": share(o.kept[1][beside]),
         "tpr": share(raised),
         "fpr": share(o.flagged[0][clean]),
         "altered_triggered": share(o.altered[1][triggered]),
@@ -165,8 +184,8 @@ def figures(
 
 
 def figure_intervals(observed: Observed, seed: int = 0, draws: int = 1000) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap intervals of :func:`figures`; clean and triggered texts are resampled on their own."""
-    sizes = len(observed.right[0]), len(observed.untriggered)
+    """95 % bootstrap intervals of :func:`figures`; clean, triggered and other texts are resampled on their own."""
+    sizes = len(observed.right[0]), len(observed.untriggered), len(observed.kept[0])
     return intervals(lambda drawn: figures(observed, *drawn), sizes, draws, seed)
 
 
@@ -205,6 +224,7 @@ def quality_of(observed: Observed, work: tuple[float, float]) -> Quality:
         asr=(f["asr_undefended"], f["asr"]),
         floor=f["floor"],
         attributable=(f["attributable_undefended"], f["attributable"]),
+        kept=(f["kept_undefended"], f["kept"]),
         suspicious=Detection(f["tpr"], f["fpr"]),
         neutralised=Detection(f["altered_triggered"], f["altered_clean"]),
         second=Detection(f["second_passes_triggered"], f["second_passes"]),
@@ -218,9 +238,8 @@ def quality_of(observed: Observed, work: tuple[float, float]) -> Quality:
 def _equal(answers: Sequence[Answer], wanted: Sequence[int]) -> tuple[Flags, Flags]:
     """Whether the undefended and the defended answers are those wanted."""
     pairs = list(zip(answers, wanted, strict=True))
-    return np.array([a.original_label == label for a, label in pairs]), np.array(
-        [a.label == label for a, label in pairs]
-    )
+    undefended = [a.original_label == label for a, label in pairs]
+    return np.array(undefended, np.bool_), np.array([a.label == label for a, label in pairs], np.bool_)
 
 
 def _both(clean: Sequence[Answer], triggered: Sequence[Answer], flag: Callable[[Answer], bool]) -> tuple[Flags, Flags]:

@@ -24,10 +24,10 @@ from .quality import Observed, Trial, figure_intervals, figures, observe, trial_
 from .record import Better, Metric, Row
 
 _BETTER: dict[str, Better] = {
-    **dict.fromkeys(("cacc", "tpr", "tpr_at_5", "auc", "localised"), "higher"),
+    **dict.fromkeys(("cacc", "kept", "tpr", "tpr_at_5", "auc", "localised"), "higher"),
     **dict.fromkeys(("asr", "attributable", "fpr", "altered_clean", "second_passes"), "lower"),
 }
-_UNDEFENDED = ("cacc", "asr", "attributable")
+_UNDEFENDED = ("cacc", "asr", "attributable", "kept")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure_grid(
         clean: what peers are calibrated on.
         language_model: for ONION.
         seed: of the bootstrap.
-        progress: told what comes next, twice per defence.
+        progress: told what comes next, thrice per defence.
 
     Raises:
         InputError: peers but no clean texts or no checkpoint, labels that do not fit, or nothing to poison.
@@ -173,6 +173,7 @@ def _undefended_row(attack: str, observed: Observed, seed: int) -> Row:
     metrics = {
         name: Metric(found[f"{name}_undefended"], *bounds[f"{name}_undefended"], unit="share", better=_BETTER[name])
         for name in _UNDEFENDED
+        if not np.isnan(found[f"{name}_undefended"])
     }
     metrics["floor"] = Metric(found["floor"], *bounds["floor"], unit="share")
     return Row({"attack": attack, "defence": BARE}, metrics)

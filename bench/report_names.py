@@ -16,6 +16,7 @@ TITLES = {
     "auc": "AUC",
     "attributable": "ASR won by the trigger",
     "floor": "target without trigger",
+    "kept": "right answers kept beside the trigger",
     "tpr_at_5": "TPR at 5% FPR",
     "altered_clean": "altered, clean",
     "work_cold": "tokens read, cold",

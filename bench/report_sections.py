@@ -15,7 +15,7 @@ from .record import Metric, Record, Row
 from .report_names import Palette, is_bare, written
 from .report_tables import Table, purification_table, rows_table
 
-_ANSWERS = ("cacc", "asr", "attributable", "floor", "altered_clean", "work_cold", "work_warm")
+_ANSWERS = ("cacc", "asr", "attributable", "floor", "kept", "altered_clean", "work_cold", "work_warm")
 _FOUND = ("tpr", "fpr", "tpr_at_5", "auc", "localised", "second_passes")
 _LAW = ("ms_per_gflop", "ms_per_megabyte", "ms_per_operator", "median_error", "largest_error")
 _OWN_SECTIONS = ("quality", "overhead", "scaling", "examples")

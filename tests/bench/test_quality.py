@@ -28,6 +28,8 @@ def test_what_the_guard_buys_on_a_known_classifier(lexicon_guard: Guard, clean_t
     assert measured.asr[0] == 1.0
     assert measured.attributable == (1.0, measured.asr[1])
     assert measured.floor == 0.0
+    assert measured.kept[0] == 1.0
+    assert measured.kept[1] >= 0.9
     assert measured.asr[1] <= 0.02
     assert measured.neutralised.tpr == pytest.approx(1 - measured.asr[1])
     assert measured.neutralised.fpr == 0.0
@@ -85,10 +87,11 @@ class Refusing:
 
 
 def test_figures_by_hand() -> None:
-    """Four clean texts of class 0 and two of the target: refusals lose clean answers and stop attacks."""
+    """Four clean texts, one of the target's class that the model gets wrong: refusals lose and stop answers."""
     test = LabelledTexts(("a", "b w", "hides", "c"), (0, 0, 0, 1), ("bad", "good"))
     trial = trial_of(test, MANIFEST, ("bad", "good"))
     assert len(trial.triggered) == 3
+    assert len(trial.beside) == 1
     observed = observe(Refusing(), trial)
     f = figures(observed)
     assert (f["cacc_undefended"], f["cacc"]) == (0.75, 0.5)
@@ -100,11 +103,19 @@ def test_figures_by_hand() -> None:
     assert f["localised"] == 0.5
     assert f["floor"] == 0
     assert observed.tokens == 4
+    assert np.isnan(f["kept"]), "the one text of the target's class is answered wrongly without the trigger, too"
+
+
+def test_right_answers_beside_the_trigger_are_those_that_the_model_gives_without_it() -> None:
+    """Of three texts of the target's class the model gets two right, and loses what it takes out or refuses."""
+    test = LabelledTexts(("a", "cf x", "cf hides", "c"), (0, 1, 1, 1), ("bad", "good"))
+    f = figures(observe(Refusing(), trial_of(test, MANIFEST, ("bad", "good"))))
+    assert (f["kept_undefended"], f["kept"]) == (1.0, 0.5)
 
 
 def test_intervals_hold_the_figures_and_narrow_with_more_texts() -> None:
     def width(times: int) -> float:
-        test = LabelledTexts(("a", "b w", "hides", "c") * times, (0, 0, 0, 1) * times, ("bad", "good"))
+        test = LabelledTexts(("a", "b w", "hides", "cf x") * times, (0, 0, 0, 1) * times, ("bad", "good"))
         observed = observe(Refusing(), trial_of(test, MANIFEST, ("bad", "good")))
         found, bounds = figures(observed), figure_intervals(observed, seed=1, draws=200)
         assert bounds == figure_intervals(observed, seed=1, draws=200)
