@@ -15,9 +15,12 @@ from .server_errors import Refusal, error_response
 from .service import Service
 
 # Open without a token: probes, documentation, and the page (whose form asks for the token).
-OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
+FORM = "/"
+OPEN = (FORM, "/healthz", "/readyz", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
 STRANGERS = 16  # who has no token gets one of so many places
+_CHARACTER_BYTES = 12  # of a character in a form: four of UTF-8, each percent-encoded
+_FORM_BYTES = 4_096  # of all in a form that is not the text
 _GZIP, _ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
 _MEMBERS = 64  # of a gzip body, which may be several in a row
 _CODINGS = {"": 0, "identity": 0, "gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}  # 0: not compressed
@@ -27,7 +30,8 @@ class Admission:
     """ASGI middleware: reads the body within the limits and hands it on in one piece.
 
     Bodies are read, and places taken, where there is something to be asked only. Those who ask without a token where
-    one is needed (by the page's form, which holds it) have few places, all of their own.
+    one is needed (by the page's form, which holds it) have few places, all of their own. A form holds one text and is
+    not compressed (no browser does that), so that strangers cannot have much read for little.
 
     Args:
         app: what is inside.
@@ -86,18 +90,22 @@ class Admission:
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         settings, headers = self.service.settings, Headers(scope=scope)
         coding = ",".join(headers.getlist("content-encoding")).strip().lower()
+        limit = settings.max_body_bytes
+        if scope["path"] == FORM:
+            limit = min(limit, _CHARACTER_BYTES * settings.max_characters + _FORM_BYTES)
+            if _CODINGS.get(coding):
+                raise Refusal(415, "unsupported_encoding", "a form is not read compressed: send it plain")
         if coding not in _CODINGS:
             message = "the body's Content-Encoding is unknown: send gzip, or it plain"
             raise Refusal(415, "unsupported_encoding", message, {"Accept-Encoding": "gzip, deflate"})
         try:
             body = await asyncio.wait_for(
-                _whole_body(receive, headers.get("content-length", "0"), settings.max_body_bytes),
-                settings.deadline_seconds,
+                _whole_body(receive, headers.get("content-length", "0"), limit), settings.deadline_seconds
             )
         except asyncio.TimeoutError:
             message = f"the body was not there after {settings.deadline_seconds:g} seconds"
             raise Refusal(408, "slow_body", message, {"Connection": "close"}) from None
-        return _decompressed(body, _CODINGS[coding], settings.max_body_bytes) if _CODINGS[coding] else body
+        return _decompressed(body, _CODINGS[coding], limit) if _CODINGS[coding] else body
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["outcome"] = refusal.code

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
@@ -22,6 +23,7 @@ from .v2_tensors import RequestOptions
 
 FOLDER = Path(__file__).parent / "page"
 _MOST_FIELDS = 8
+_TOKEN_BYTES = 4_096  # of the token in a form, as it is sent; a longer one is not decoded to its end
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -49,16 +51,17 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
 
     @router.post("/")
     async def classify(request: Request) -> Response:
-        fields = _fields((await request.body()).decode("utf-8", "replace"))
-        text = fields.get("text", [""])[0].replace("\r\n", "\n")
+        fields = _fields(await request.body())
         status, found, headers = 200, {}, None
-        shown = text[: service.settings.max_characters]
+        shown = ""  # who is refused gets no more back than a line
         try:
-            if "text" not in fields:
+            if b"text" not in fields:
                 raise Refusal(422, "invalid_request", "There is no field 'text': send a form, not JSON or multipart.")
-            if not service.knows(fields.get("token", [""])[0]):
-                shown = ""  # who is refused gets no more back than a line
+            if not service.knows(_plain(fields.get(b"token", b"")[:_TOKEN_BYTES])):
                 raise Refusal(401, "unauthorised", "That is not the access token of this server.")
+            # Decoding takes long, so not before the token is known, and not where all others wait for it.
+            text = (await asyncio.to_thread(_plain, fields[b"text"])).replace("\r\n", "\n")
+            shown = text[: service.settings.max_characters]
             found = await explained(request, text)
         except (TokenwardError, Refusal) as error:
             refusal = error if isinstance(error, Refusal) else refusal_of(error)
@@ -93,12 +96,18 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
     return router
 
 
-def _fields(form: str) -> dict[str, list[str]]:
-    """What a form says; nothing where it has more fields than any of ours."""
-    try:
-        return parse_qs(form, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError:
+def _fields(form: bytes) -> dict[bytes, bytes]:
+    """What a form says, still encoded; nothing where it has more fields than any of ours."""
+    fields = form.split(b"&", _MOST_FIELDS)
+    if len(fields) > _MOST_FIELDS:
         return {}
+    parts = (field.partition(b"=") for field in reversed(fields))  # of fields of one name, the first counts
+    return {name: value for name, _, value in parts}
+
+
+def _plain(value: bytes) -> str:
+    """A value of a form, decoded."""
+    return unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "replace")
 
 
 def _resolved(schema: Mapping[str, str], api: Mapping[str, Any]) -> Any:

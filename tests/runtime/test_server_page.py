@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tokenward.runtime import server_page
 from tokenward.runtime.refusals import OverloadedError
 
 CHROMIUM = next(
@@ -170,7 +172,7 @@ def test_only_a_form_is_read(client):
 
 
 def test_a_form_of_more_fields_than_there_are_is_not_read(client):
-    refused = client.post("/", content=b"a&" * 900_000 + b"text=film")
+    refused = client.post("/", content=b"a&" * 100_000 + b"text=film")
     assert refused.status_code == 422
     assert "no field" in refused.text
 
@@ -185,3 +187,27 @@ def test_refusals_are_counted_and_say_when_to_come_again(start, monkeypatch):
     refused = httpx.post(server.url, data={"text": "film"})
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
     assert 'tokenward_requests_total{outcome="overloaded",route="/"} 1.0' in httpx.get(server.url + "/metrics").text
+
+
+def test_of_a_stranger_no_text_is_decoded(start, monkeypatch):
+    decoded, decode = [], server_page._plain
+    monkeypatch.setattr(server_page, "_plain", lambda value: decoded.append(value) or decode(value))
+    server = start(token=TOKEN)
+    refused = httpx.post(server.url, content=b"text=" + b"%41" * 20_000 + b"&token=" + b"%42" * 40_000)
+    assert refused.status_code == 401
+    assert sum(map(len, decoded)) < 10_000
+    answer = httpx.post(
+        server.url, content=b"text=a+film%20&text=other&token=" + b"".join(b"%%%02x" % b for b in TOKEN.encode())
+    )
+    assert answer.status_code == 200
+    assert ">a film </textarea>" in answer.text
+
+
+def test_a_form_holds_one_text(start):
+    url = start(token=TOKEN, max_characters=500).url
+    longest = {"text": "\U0001f3ac" * 500, "token": TOKEN}
+    assert httpx.post(url, data=longest).status_code == 200
+    refused = httpx.post(url, content=b"text=" + b"%41" * 4_000)
+    assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
+    packed = httpx.post(url, content=gzip.compress(b"text=film"), headers={"Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["code"]) == (415, "unsupported_encoding")
