@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import InputError
-from .text_files import LABEL_COLUMNS, TEXT_COLUMNS, first_row, is_header
+from .text_files import JSON_LINES, LABEL_COLUMNS, TEXT_COLUMNS, first_row, is_header
 
 # Of fewer texts, every one may have a class of its own.
 _ENOUGH = 10
@@ -46,6 +46,9 @@ def check_labels(path: Path, labels: Sequence[str], named: bool) -> None:
 
 def no_label(path: Path, line: int, named: bool) -> InputError:
     """The error for a row without a label; where no column holds labels, it names the columns that there are."""
+    if path.suffix.lower() in JSON_LINES:
+        key = "" if named else f", under the key 'label' (or {', '.join(LABEL_COLUMNS[1:])})"
+        return InputError(f"{path}:{line}: no label: give every text one{key}")
     row = None if named else first_row(path)
     header = row is not None and (is_header(row) or len(row) == 1)
     if row is None or not header or {name.lower() for name in row} & {*LABEL_COLUMNS}:

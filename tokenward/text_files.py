@@ -18,6 +18,7 @@ from .errors import InputError
 
 TEXT_COLUMNS = ("text", "sentence", "content", "review", "comment", "tweet", "body", "headline")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
+JSON_LINES = (".jsonl", ".ndjson")
 
 _LONGEST_LABEL, _LABEL_WORDS = 60, 5  # what is longer is a text: of a table without a header, the columns are guessed
 _GUESSED_BY = 100  # rows
@@ -33,10 +34,10 @@ def records(path: Path, text_column: str | None, label_column: str | None) -> It
     kind = path.suffix.lower()
     if kind == ".txt":
         yield from ((number, text_of(line), "") for number, line in _lines(path))
-    elif kind in (".jsonl", ".ndjson"):
+    elif kind in JSON_LINES:
         yield from _json_records(path, text_column, label_column)
     elif kind in _TABLES:
-        yield from _table_records(path, _TABLES[kind](path), text_column, label_column)
+        yield from _table_records(path, _rows(path), text_column, label_column)
     else:
         raise InputError(f"{path}: unknown kind of file '{kind}': give .txt, .tsv, .csv or .jsonl")
 
@@ -52,13 +53,10 @@ def is_header(row: Sequence[str]) -> bool:
 
 
 def first_row(path: Path) -> list[str] | None:
-    """The cells of a table's first row, or the keys of the first JSON record; None for a plain text."""
-    kind = path.suffix.lower()
-    if kind in _TABLES:
-        return next(([cell.strip() for cell in row] for _, row in _TABLES[kind](path)), None)
-    if kind == ".txt":
+    """The cells of a table's first row; None for what is no table."""
+    if path.suffix.lower() not in _TABLES:
         return None
-    return next((list(json.loads(line)) for _, line in _lines(path) if line.strip()), None)
+    return next(([cell.strip() for cell in row] for _, row in _rows(path)), None)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -70,6 +68,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     raise InputError(f"{path}:{number}: not valid UTF-8: save the file as UTF-8") from error
+                if number == 1 and "\n" not in line and "\r" in line.rstrip("\r"):
+                    raise InputError(f"{path}: lines end with carriage returns alone: save it with line feeds")
                 yield number, line
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): give an existing text file") from error
@@ -96,6 +96,24 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 _TABLES = {".tsv": _tsv_rows, ".csv": _csv_rows}
 
 
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of a table's rows, without the line that tells Excel the separator.
+
+    Raises:
+        InputError: that line tells another separator than the file's name does.
+    """
+    for number, row in _TABLES[path.suffix.lower()](path):
+        told = re.fullmatch("sep=(.)", row[0].strip()) if number == 1 and len(row) == 1 else None
+        if told:
+            raise InputError(f"{path}:1: columns are separated by '{told[1]}': separate them by {_separator(path)}")
+        if number > 1 or row != ["sep=", ""]:
+            yield number, row
+
+
+def _separator(path: Path) -> str:
+    return "commas" if path.suffix.lower() == ".csv" else "tabs"
+
+
 def _table_records(
     path: Path, rows: Iterator[tuple[int, list[str]]], text_column: str | None, label_column: str | None
 ) -> Iterator[tuple[int, str, Any]]:
@@ -106,6 +124,7 @@ def _table_records(
     header = bool(text_column or label_column) or is_header(row)
     columns = tuple(name.strip().lower() for name in row) if header else ("text", "label")[: len(row)]
     _check_separator(path, number, row)
+    _check_quotes(path, number, row)
     text_key, label_key = _choose_columns(f"{path}:{number}", columns, text_column, label_column)
     guessed = label_key is not None and not header
     if not header:
@@ -130,8 +149,14 @@ def _check_separator(path: Path, number: int, row: Sequence[str]) -> None:
     for separator, name in {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}.items():
         cells = [cell.strip() for cell in row[0].split(separator)]
         if len(row) == 1 < len(cells) and is_header(cells) and all(len(cell.split()) == 1 for cell in cells):
-            expected = "commas" if path.suffix.lower() == ".csv" else "tabs"
-            raise InputError(f"{path}:{number}: columns are separated by {name}: separate them by {expected}")
+            raise InputError(f"{path}:{number}: columns are separated by {name}: separate them by {_separator(path)}")
+
+
+def _check_quotes(path: Path, number: int, row: Sequence[str]) -> None:
+    """Refuse a header whose names are all in quotes, as those of its texts will be: here these mean nothing."""
+    quoted = [re.fullmatch('"(.*)"', cell.strip()) for cell in row]
+    if all(quoted) and is_header([cell[1] for cell in quoted if cell]):
+        raise InputError(f"{path}:{number}: columns are quoted: save them without quotes, or as .csv")
 
 
 def _check_texts(path: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
@@ -159,7 +184,8 @@ def _check_guess(path: Path, number: int, label: str) -> None:
 
 
 def _json_records(path: Path, text_column: str | None, label_column: str | None) -> Iterator[tuple[int, str, Any]]:
-    keys: tuple[str, str | None] | None = None
+    text_key: str | None = None
+    label_key: str | None = None
     for number, line in _lines(path):
         if not line.strip():
             continue
@@ -170,11 +196,13 @@ def _json_records(path: Path, text_column: str | None, label_column: str | None)
         if not isinstance(record, dict):
             raise InputError(f"{path}:{number}: not a JSON object: put one object with a text on each line")
         cells = {key.strip().lower(): value for key, value in record.items()}
-        if keys is None:
-            keys = _choose_columns(f"{path}:{number}", tuple(cells), text_column, label_column)
-        text, label = cells.get(keys[0]), cells.get(keys[1], "") if keys[1] else ""
+        if text_key is None:
+            text_key, label_key = _choose_columns(f"{path}:{number}", tuple(cells), text_column, label_column)
+        elif label_key is None:  # the first records may be those without one
+            label_key = _label_column([key for key in cells if key != text_key])
+        text, label = cells.get(text_key), cells.get(label_key, "") if label_key else ""
         if not isinstance(text, str):
-            raise InputError(f"{path}:{number}: '{keys[0]}' is not a string: give every record a text")
+            raise InputError(f"{path}:{number}: '{text_key}' is not a string: give every record a text")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(f"{path}:{number}: the text has a lone surrogate, which is no valid Unicode: repair it")
         yield number, text if text.strip() else "", label
@@ -191,7 +219,7 @@ def _choose_columns(
     for name in asked:
         if name not in columns:
             raise InputError(f"{where}: no column '{name}': this file has {', '.join(columns)}")
-    label = asked[-1] if label_column is not None else next((c for c in LABEL_COLUMNS if c in columns), None)
+    label = asked[-1] if label_column is not None else _label_column(columns)
     if text_column is not None:
         return asked[0], label
     rest = [column for column in columns if column != label]
@@ -199,3 +227,7 @@ def _choose_columns(
     if text is None:
         raise InputError(f"{where}: cannot tell which column holds the text: name it 'text' in the header")
     return text, label
+
+
+def _label_column(columns: Sequence[str]) -> str | None:
+    return next((column for column in LABEL_COLUMNS if column in columns), None)

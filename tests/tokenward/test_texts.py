@@ -28,6 +28,8 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
         ("a.tsv", 'a "film ,\t1\nb\t0'),
         ("a.tsv", '\ufeffid\tlabel\ttext\n7\t1\ta "film ,\n8\t0\tb\n'),
         ("a.csv", 'label,review\n1,"a ""film ,"\n0,b\n'),
+        ("a.csv", 'sep=,\r\nlabel,review\r\n1,"a ""film ,"\r\n0,b\r\n'),
+        ("a.tsv", 'sep=\t\na "film ,\t1\nb\t0'),
         ("a.jsonl", '{"text": "a \\"film ,", "label": 1}\n\n{"label": "0 ", "text": "b"}\n'),
     ],
 )
@@ -61,6 +63,12 @@ def test_labels_are_ordered_by_number_then_by_alphabet(tmp_path: Path) -> None:
         ("a.csv", "one,two,label\nx,y,1\n", "a.csv:1: cannot tell which column"),
         ("a.csv", "text,label,text\nx,1,y\n", "a.csv:1: 2 columns are named 'text'"),
         ("a.csv", "text;label\nx;1\n", "a.csv:1: columns are separated by semicolons: separate them by commas"),
+        ("a.csv", "sep=;\nx;1\n", "a.csv:1: columns are separated by ';': separate them by commas"),
+        ("a.tsv", '"text"\t"label"\n"x"\t"1"\n', "a.tsv:1: columns are quoted: save them without quotes, or as .csv"),
+        ("a.tsv", "text\tlabel\rx\t1\ry\t0\r", "a.tsv: lines end with carriage returns alone: save it with line feeds"),
+        ("a.csv", "text,label\rx,1", "a.csv: lines end with carriage returns alone"),
+        ("a.txt", "one\rtwo\r", "a.txt: lines end with carriage returns alone"),
+        ("a.csv", "sep=,\ntext,label\nx,1\ny,\n", "a.csv:4: no label"),
         ("a.tsv", "id, Review\n1, x\n", "a.tsv:1: columns are separated by commas: separate them by tabs"),
         (
             "a.csv",

@@ -72,6 +72,14 @@ def test_a_missing_label_of_json(tmp_path: Path) -> None:
         read_labelled(tmp_path / "a.jsonl")
 
 
+def test_labels_of_json_that_the_first_records_lack(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b"}\n{"label": "x", "text": "c", "id": 1}\n{"text": "d", "label": 0}\n')
+    assert read_texts(path) == (["a", "b", "c", "d"], ["", "", "x", "0"])
+    path.write_text('{"class": "x", "text": "c"}\n{"text": "d", "label": 0}\n')
+    assert read_texts(path) == (["c", "d"], ["x", ""]), "one key holds the labels of a file"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -82,7 +90,7 @@ def test_a_missing_label_of_json(tmp_path: Path) -> None:
         ),
         ("a.csv", "words;mood\nx;neg\n", ":1: no label: this file has the one column 'words;mood'; separate .* commas"),
         ("a.tsv", "words,mood\nx,neg\n", ":1: no label: this file has the one column 'words,mood'; separate .* tabs"),
-        ("a.jsonl", '{"text": "x", "mood": "neg"}\n', ":1: no label: this file has the columns 'text', 'mood'"),
+        ("a.jsonl", '{"text": "x", "mood": "neg"}\n', ":1: no label: .* the key 'label' \\(or labels, class,"),
     ],
 )
 def test_a_file_without_a_column_of_labels_is_told_its_columns(
