@@ -34,19 +34,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_object(path) if path.is_file() else {}
 
 
-def check_one_label(kind: object, classes: int, source: object) -> None:
-    """Refuse a model whose answer is not one label.
-
-    Args:
-        kind: ``problem_type`` in its ``config.json``, None where it does not say.
-
-    Raises:
-        InputError: it gives a number, or several labels at once.
-    """
-    if classes < 2 or kind in ("regression", "multi_label_classification"):
-        raise InputError(f"'{source}' gives {kind or 'one number'}, expected one label out of several classes")
-
-
 def pad_token(config: dict[str, Any], own: int | None) -> int:
     """The token that texts are padded with: the model's, else its tokenizer's ``own``; 0 where nothing tells.
 

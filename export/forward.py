@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
+from ..one_label import check_one_label
 from ..positions import table_positions
 from ..weight_files import INDEX, SINGLE
-from .checkpoint import check_one_label, read_config
+from .checkpoint import read_config
 
 OPSET = 20
 

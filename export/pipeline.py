@@ -20,10 +20,10 @@ from ..artifact import GraphInfo, GuardFile, write_guard, writing
 from ..checksums import weights_sha256
 from ..errors import ExportError, InputError, require
 from ..kernels.vocabulary import scored_table
+from ..one_label import check_one_label
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
 from .checkpoint import (
-    check_one_label,
     class_names,
     longest_input,
     pad_token,

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from ..errors import InputError, first_line
+from ..one_label import check_one_label
 from ..positions import table_positions
 from ..texts import LabelledTexts
 from .checkpoint import base_encoder, classifier_folder, is_classifier, quiet_transformers, refuse_existing
@@ -24,18 +25,24 @@ def known_classes(model: str | Path, data: LabelledTexts) -> dict[int, str]:
     A classifier's own; an encoder gets those of the data.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or its answer is not one label.
     """
-    return own_classes(model) if is_classifier(base_encoder(model)) else dict(enumerate(data.label_names))
+    folder = base_encoder(model)
+    if is_classifier(folder):
+        return own_classes(model)
+    check_one_label(_config(folder).problem_type, None, model)
+    return dict(enumerate(data.label_names))
 
 
 def own_classes(model: str | Path) -> dict[int, str]:
     """The class names by number of a classifier.
 
     Raises:
-        InputError: there is no such model, or it is no classifier.
+        InputError: there is no such model, it is no classifier, or its answer is not one label.
     """
-    return {int(number): str(name) for number, name in _config(classifier_folder(model)).id2label.items()}
+    config = _config(classifier_folder(model))
+    check_one_label(config.problem_type, config.num_labels, model)
+    return {int(number): str(name) for number, name in config.id2label.items()}
 
 
 def check_classes(data: LabelledTexts, classes: Mapping[int, str]) -> None:

@@ -54,6 +54,32 @@ def test_classes_before_training(tiny_encoder: Path, classifier_dir: Path) -> No
         own_classes(tiny_encoder)
 
 
+@pytest.mark.parametrize(
+    ("kind", "labels", "says"),
+    [
+        ("multi_label_classification", 3, "gives multi_label_classification"),
+        ("regression", 3, "gives regression"),
+        (None, 1, "gives one number"),
+    ],
+)
+def test_a_model_whose_answer_is_not_one_label_is_refused_before_training(
+    tmp_path: Path, kind: str | None, labels: int, says: str
+) -> None:
+    data = LabelledTexts(("x", "y"), (0, 1), ("LABEL_0", "LABEL_1"))
+    config = transformers.BertConfig(**SMALL, num_labels=labels, problem_type=kind)
+    config.save_pretrained(tmp_path)
+    if kind is None:
+        assert known_classes(tmp_path, data), "an encoder gets a head of its own"
+    else:
+        with pytest.raises(InputError, match=f"{says}, expected one label out of several classes"):
+            known_classes(tmp_path, data)
+    config.architectures = ["BertForSequenceClassification"]
+    config.save_pretrained(tmp_path)
+    for classes in (lambda: known_classes(tmp_path, data), lambda: own_classes(tmp_path)):
+        with pytest.raises(InputError, match=f"{says}, expected one label out of several classes"):
+            classes()
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_new_folder(tmp_path / "deep" / "out")
     (tmp_path / "file").write_text("")
