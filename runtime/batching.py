@@ -246,7 +246,7 @@ class AsyncGuard:
                 if math.isfinite(due):
                     self._alarm = asyncio.get_running_loop().call_later(due - now, self._dispatch)
                 break
-            batch = self._queue.take()
+            batch = self._queue.take(now)
             self._idle -= 1
             self._core.submit(partial(self._run, batch), partial(self._ran, batch, now))
         self._observer.waiting(self.waiting)

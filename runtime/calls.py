@@ -11,7 +11,7 @@ from typing import Any
 from .engine import ALWAYS_SKIP
 from .judge import Judge
 from .observer import Timing
-from .queueing import Entry
+from .queueing import Entry, Turn
 from .reading import Asking, Reading
 from .tokenization import Encoding, Tokenizer
 from .verdict import Mode, Verdict
@@ -33,6 +33,7 @@ class Call:
         encodings: of its texts, as far as they have been tokenised.
         tokenised: when its texts entered the queue.
         cases: one for each text, once they have.
+        turn: when the model has last seen to it.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Call:
         self.accepted = self.tokenised = monotonic()
         self.encodings: list[Encoding] = []
         self.cases: list[Case] = []
+        self.turn = Turn()
         self._left = len(texts)
 
     @property
@@ -114,6 +116,11 @@ class Case:
     def gone(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.call.gone
+
+    @property
+    def turn(self) -> Turn:
+        """That of its call."""
+        return self.call.turn
 
     @property
     def looked_twice(self) -> bool:

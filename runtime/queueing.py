@@ -11,12 +11,23 @@ from .batch_cost import BatchCost
 from .tokenization import Encoding
 
 
+@dataclass(slots=True, eq=False)
+class Turn:
+    """What all readings of one call share: when the latest of them was taken, in seconds."""
+
+    taken: float = -math.inf
+
+
 class Owner(Protocol):
     """Whoever waits for a reading."""
 
     @property
     def gone(self) -> bool:
         """Whether it has stopped waiting."""
+
+    @property
+    def turn(self) -> Turn:
+        """That of its call."""
 
 
 OwnerT = TypeVar("OwnerT", bound=Owner)
@@ -47,8 +58,10 @@ class BatchQueue(Generic[OwnerT]):
 
     The next batch is built around the most pressing entry. An entry presses more the earlier it arrived, and a text of
     n tokens lets those pass that arrive up to ``n × patience`` later: short texts do not wait behind long ones. Second
-    looks count as having arrived ``head_start`` earlier. Since both are so many seconds and no more, no text waits for
-    ever, whatever keeps coming. Its neighbours by length join while that makes the batch cheaper per token of text:
+    looks count as having arrived ``head_start`` earlier. Those of one call take turns with the others: once one is
+    taken, the rest count as arriving at that time, so that nobody waits for all of a large call. Since the former are
+    so many seconds and no more, and a call has so many entries and no more, no text waits for ever, whatever keeps
+    coming. The neighbours by length join while that makes the batch cheaper per token of text:
     padding is paid for, and so is starting the model once more.
 
     Args:
@@ -101,11 +114,13 @@ class BatchQueue(Generic[OwnerT]):
             return -math.inf
         return min(entry.arrived for entry in batch) + self.max_wait
 
-    def take(self) -> list[Entry[OwnerT]]:
+    def take(self, now: float) -> list[Entry[OwnerT]]:
         """Remove and return the next batch; the queue must not be empty."""
         batch, _ = self._next()
         for entry in batch:
             del self._entries[entry.text, entry.gate]
+            for owner in entry.owners:
+                owner.turn.taken = now
         self._planned = None
         return batch
 
@@ -134,7 +149,8 @@ class BatchQueue(Generic[OwnerT]):
         return batch, len(line[last].encoding) * (len(batch) + 1) > self.token_budget
 
     def _pressing(self, entry: Entry[OwnerT]) -> float:
-        return entry.arrived + self.patience * len(entry.encoding) - self.head_start * entry.urgent
+        arrived = max(entry.arrived, min(owner.turn.taken for owner in entry.owners))
+        return arrived + self.patience * len(entry.encoding) - self.head_start * entry.urgent
 
     def _price(self, longest: int, count: int, tokens: int) -> float:
         """Of a batch, per token of text in it."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,25 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.runtime.batch_cost import BatchCost
-from tokenward.runtime.queueing import BatchQueue, Entry
+from tokenward.runtime.queueing import BatchQueue, Entry, Turn
 from tokenward.runtime.tokenization import Encoding
 
 
 @dataclass
 class Caller:
     gone: bool = False
+    turn: Turn = field(default_factory=Turn)
 
 
-def entry(length: int, arrived: float = 0.0, urgent: bool = False, gate: float = math.inf, text: str = "") -> Entry:
+def entry(
+    length: int,
+    arrived: float = 0.0,
+    urgent: bool = False,
+    gate: float = math.inf,
+    text: str = "",
+    turn: Turn | None = None,
+) -> Entry:
     line = np.zeros(length, dtype=np.int64)
     encoding = Encoding(line, line, line, line, truncated=False)
-    return Entry(text or f"{length} {arrived} {gate}", encoding, gate, urgent, arrived, [Caller()])
+    return Entry(text or f"{length} {arrived} {gate}", encoding, gate, urgent, arrived, [Caller(turn=turn or Turn())])
 
 
 def drain(queue: BatchQueue) -> list[list[Entry]]:
     batches = []
     while len(queue):
-        batches.append(queue.take())
+        batches.append(queue.take(0.0))
     return batches
 
 
@@ -67,7 +75,7 @@ def test_an_urgent_entry_goes_before_a_whole_queue_of_like_ones():
     queue.put(entry(10, arrived=number / 1000, text=str(number)) for number in range(100))
     look = entry(10, arrived=0.1, urgent=True)
     queue.put([look])
-    assert queue.take() == [look]
+    assert queue.take(0.0) == [look]
 
 
 @pytest.mark.parametrize("looks", [1, 3])
@@ -77,7 +85,7 @@ def test_urgent_entries_without_end_keep_no_text_waiting_for_ever(looks):
     queue.put([old])
     for step in range(1000):  # a batch takes 10 ms, in which as many urgent entries come as can be read, or more
         queue.put(entry(10, arrived=step / 100, urgent=True, text=f"{step} {number}") for number in range(looks))
-        if queue.take() == [old]:
+        if queue.take(step / 100) == [old]:
             break
     assert step < 50 * looks
 
@@ -87,6 +95,46 @@ def test_a_short_text_passes_a_long_one_but_not_for_ever():
     queue = BatchQueue(10, 0.0, BatchCost(), patience=0.001)
     queue.put([long, soon, late])
     assert [batch[0] for batch in drain(queue)] == [soon, long, late]
+
+
+def test_nobody_waits_for_all_of_a_large_call():
+    """A token takes 0.3 ms, and a short text comes every 0.1 s; equal texts of two such calls gain nothing by it."""
+    queue = BatchQueue(1024, 0.0, BatchCost(packed=True))
+    for turn in (Turn(), Turn()):
+        queue.put(entry(512, text=f"long {number}", turn=turn) for number in range(64))
+    now, came, waited, ended = 0.0, 0, [], 0.0
+    while now < 20.0:
+        while came * 0.1 <= now:
+            queue.put([entry(20, arrived=came * 0.1, text=f"short {came}")])
+            came += 1
+        if not len(queue):
+            now = came * 0.1
+            continue
+        batch = queue.take(now)
+        now += 0.0003 * sum(len(e.encoding) for e in batch)
+        waited += [now - e.arrived for e in batch if len(e.encoding) == 20]
+        ended = max(ended, now * any(len(e.encoding) == 512 for e in batch))
+    assert max(waited) < 0.5
+    assert ended < 64 * 512 * 0.0003 * 1.2, "nor does the call wait, for as long as there is time for it"
+
+
+def test_a_large_call_goes_on_while_more_short_texts_come_than_can_be_read():
+    queue = BatchQueue(10, 0.0, BatchCost())
+    turn, left = Turn(), 8
+    queue.put(entry(200, text=f"long {number}", turn=turn) for number in range(left))
+    for step in range(2000):  # ten milliseconds for a short text, of which one more comes than goes in 0.1 s
+        queue.put(entry(10, arrived=step / 100, text=f"{step} {number}") for number in range(1 + (step % 10 == 0)))
+        left -= len(queue.take(step / 100)[0].encoding) == 200
+    assert left == 0
+
+
+def test_a_call_of_its_own_is_not_held_back_by_a_large_one_with_the_same_text():
+    queue = BatchQueue(10, 0.0, BatchCost())
+    large = Turn()
+    queue.put(entry(10, text=f"{number}", turn=large) for number in range(3))
+    queue.take(0.3)
+    queue.put([entry(10, arrived=0.1, text="other"), entry(10, arrived=0.2, text="2")])
+    assert [queue.take(0.4)[0].text for _ in range(3)] == ["2", "other", "1"]
 
 
 def test_like_lengths_share_a_batch_and_unlike_ones_do_not():
@@ -107,7 +155,7 @@ def test_equal_texts_become_one_entry():
     owners = one.owners + other.owners
     queue.put([one, other, third])
     assert len(queue) == 2
-    (first,) = queue.take()
+    (first,) = queue.take(0.0)
     assert first.owners == owners
     assert first.urgent
 
@@ -119,7 +167,7 @@ def test_entries_that_nobody_waits_for_are_dropped():
     queue.put([one, two])
     one.owners[0].gone = two.owners[0].gone = True
     assert queue.prune() == 1
-    assert queue.take() == [two]
+    assert queue.take(0.0) == [two]
     assert len(two.owners) == 1
 
 
