@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import ExportError, InputError, first_line, require
 from ..one_label import check_one_label
-from ..positions import table_positions
-from ..weight_files import INDEX, SINGLE
+from ..positions import stated_positions, table_positions
+from ..weight_files import INDEX, SINGLE, weight_files
 from .checkpoint import read_config
 
 OPSET = 20
@@ -128,19 +128,15 @@ def _limits(module: Any, model_dir: Path) -> tuple[int, int]:
         vocabulary = module.get_input_embeddings().num_embeddings
     except (AttributeError, NotImplementedError):
         raise InputError(f"'{model_dir}' is a {family} model, which has no table of word embeddings") from None
-    try:
-        return max_positions(module), vocabulary
-    except AttributeError:
+    most = table_positions(module)
+    if most is None:
+        most = stated_positions(getattr(module.config, "max_position_embeddings", None))
+    if most is None:
         raise InputError(
             f"'{model_dir}' is a {family} model, which states no longest input (max_position_embeddings): such models "
             "are not supported"
-        ) from None
-
-
-def max_positions(module: Any) -> int:
-    """Longest sequence, special tokens included: by the table of positions, else as the config states."""
-    most = table_positions(module)
-    return int(module.config.max_position_embeddings) if most is None else most
+        )
+    return most, vocabulary
 
 
 def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Model:
@@ -203,6 +199,11 @@ class _Logits(nn.Module):
 
 
 def _check_folder(model_dir: Path) -> None:
+    if (model_dir / "adapter_config.json").is_file():
+        raise InputError(
+            f"'{model_dir}' holds an adapter: merge it into the weights that it is for, and save those, "
+            "model.merge_and_unload().save_pretrained(folder)"
+        )
     if not (model_dir / "config.json").is_file():
         raise InputError(f"no model at '{model_dir}': expected a folder with config.json and model.safetensors")
     if not any((model_dir / name).is_file() for name in (SINGLE, INDEX)):
@@ -212,8 +213,7 @@ def _check_folder(model_dir: Path) -> None:
                 "trust them, with model.save_pretrained(folder, safe_serialization=True)"
             )
         raise InputError(f"no weights in '{model_dir}': expected model.safetensors")
-    if (model_dir / "adapter_config.json").is_file():
-        raise InputError(f"'{model_dir}' holds an adapter beside its weights: merge it into them first")
+    weight_files(model_dir)  # tells what is wrong with an index, or a pointer, better than the loader
     config = read_config(model_dir)
     if config.get("transformers_weights"):
         raise InputError(

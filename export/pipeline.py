@@ -21,6 +21,7 @@ from ..checksums import weights_sha256
 from ..errors import ExportError, InputError, require
 from ..kernels.vocabulary import scored_table
 from ..one_label import check_one_label
+from ..positions import stated_positions
 from .agreement import batches_of, measure_agreement
 from .assembly import guard_graph
 from .checkpoint import (
@@ -116,7 +117,8 @@ def export_classifier(
         config = {**source.module.config.to_dict(), "vocab_size": source.vocabulary}
         tokenizer = write_tokenizer(tokenizer_dir or model_dir, folder, config)
         max_tokens = longest_input(source.max_tokens, stated_length(folder), settings.max_tokens)
-        # Both are asked for again when the graph is known, but what is wrong here need not wait for the tracer.
+        # All are asked for again when the graph is known, but what is wrong here need not wait for the tracer.
+        scored_table(tokenizer, source.vocabulary)
         plan(settings, source.module.config.num_hidden_layers)
         class_names(config, source.classes, settings.labels)
         origin = _Origin(
@@ -157,8 +159,7 @@ def export_onnx(
         watch.step("reading the model", 0)
         config = read_config(tokenizer_dir)
         tokenizer = write_tokenizer(tokenizer_dir, folder, config)
-        positions = config.get("max_position_embeddings")
-        known = positions if isinstance(positions, int) else None
+        known = stated_positions(config.get("max_position_embeddings"))
         max_tokens = longest_input(known, stated_length(folder), settings.max_tokens)
         model = read_onnx(model_path, hints)
         if settings.token_type_ids and not any(value.name == "token_type_ids" for value in model.graph.inputs):

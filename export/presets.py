@@ -70,8 +70,10 @@ def plan(settings: ExportSettings, layers: int) -> Plan:
     """Resolve settings for a model of that many ``layers``.
 
     Raises:
-        InputError: a layer does not exist, or a preset is combined with layers of one's own.
+        InputError: there is no layer, one does not exist, or a preset is combined with layers of one's own.
     """
+    if layers < 1:
+        raise InputError("the model has no layers, expected one or more (num_hidden_layers in config.json)")
     own = settings.gradient_layer is not None or settings.attention_layers is not None
     if own and settings.preset != "custom":
         raise InputError(f"preset '{settings.preset}' fixes the layers: choose preset 'custom' to set them")

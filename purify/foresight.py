@@ -12,7 +12,7 @@ import transformers
 
 from ..errors import InputError, first_line
 from ..one_label import check_one_label
-from ..positions import table_positions
+from ..positions import stated_positions, table_positions
 from ..texts import LabelledTexts
 from .checkpoint import base_encoder, classifier_folder, is_classifier, quiet_transformers, refuse_existing
 
@@ -85,8 +85,7 @@ def readable_length(model: str | Path) -> int | None:
     most = table_positions(module)
     if most is not None:
         return most
-    stated = getattr(config, "max_position_embeddings", None)
-    return stated if isinstance(stated, int) and stated > 0 else None
+    return stated_positions(getattr(config, "max_position_embeddings", None))
 
 
 def check_new_folder(out_dir: Path) -> None:

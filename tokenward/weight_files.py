@@ -8,19 +8,26 @@ from pathlib import Path
 from .errors import InputError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_POINTER = b"version https://git-lfs"  # of Git LFS, where its files were not fetched
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers reads, in the order of their names; all where there are none of those.
 
     Raises:
-        InputError: the index of the files cannot be read, or names one that is not there.
+        InputError: the index of the files cannot be read, or names one that is not there; or a file is but a pointer.
     """
     if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    if (folder / INDEX).is_file():
-        return [folder / name for name in _named(folder)]
-    return sorted(folder.glob("*.safetensors"))
+        files = [folder / SINGLE]
+    elif (folder / INDEX).is_file():
+        files = [folder / name for name in _named(folder)]
+    else:
+        files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                raise InputError(f"'{path}' is a pointer of Git LFS, not the weights: fetch them, git lfs pull")
+    return files
 
 
 def _named(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from tokenward.errors import ExportError, InputError
-from tokenward.export.forward import export_forward, load_source, max_positions
+from tokenward.export.forward import export_forward, load_source
 
 
 def copy_without(folder: Path, target: Path, *names: str) -> Path:
@@ -83,6 +83,7 @@ def untrained(config: type, folder: Path, **changes: object) -> Path:
     ("config", "changes", "message"),
     [
         (transformers.BloomConfig, {}, "is a bloom model, which states no longest input"),
+        (transformers.XLNetConfig, {"d_model": 8, "n_head": 2, "d_inner": 8}, "is a xlnet model, which states no long"),
         (transformers.CanineConfig, {"num_hash_buckets": 8}, "is a canine model, which has no table of word emb"),
         (transformers.BartConfig, {"d_model": 8, "decoder_attention_heads": 2}, "encoder with a decoder"),
         (transformers.T5Config, {"d_model": 8, "num_layers": 1, "pad_token_id": 0}, "encoder with a decoder"),
@@ -100,7 +101,7 @@ def test_a_decoder_without_a_padding_token_is_told_to_name_one(tmp_path: Path) -
 
 
 def test_positions_that_roberta_never_reaches_do_not_count(tiny) -> None:
-    assert max_positions(tiny("bert").source.module) == 64
+    assert tiny("bert").source.max_tokens == 64
     assert tiny("roberta").source.max_tokens == 62
 
 
@@ -225,7 +226,18 @@ def test_refuses_adapters_and_classifiers_with_code(tiny, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="code of its own"):
         load_source(folder)
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match="adapter beside its weights"):
+    with pytest.raises(InputError, match="holds an adapter: merge it into the weights that it is for"):
+        load_source(folder)
+    for name in ("config.json", "model.safetensors"):  # as it is trained
+        (folder / name).unlink()
+        with pytest.raises(InputError, match="holds an adapter: merge it into the weights that it is for"):
+            load_source(folder)
+
+
+def test_a_pointer_to_weights_is_told_as_such(tiny, tmp_path: Path) -> None:
+    folder = copy_without(tiny("bert").folder, tmp_path / "m")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    with pytest.raises(InputError, match=r"model\.safetensors' is a pointer of Git LFS.*: fetch them, git lfs pull"):
         load_source(folder)
 
 

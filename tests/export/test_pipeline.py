@@ -175,8 +175,12 @@ def test_a_tokenizer_of_another_model(files: tuple[Path, Path], tmp_path: Path, 
 
 
 def test_an_onnx_file_whose_length_nothing_tells(files: tuple[Path, Path], tmp_path: Path, tokenizer_of_size) -> None:
+    folder = tokenizer_of_size(100)
     with pytest.raises(InputError, match="nothing says how long a text the model reads: give --max-tokens"):
-        export_onnx(files[0], tokenizer_of_size(100), tmp_path / "out", ExportSettings("late"))
+        export_onnx(files[0], folder, tmp_path / "out", ExportSettings("late"))
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": -1}))  # as of XLNet: no limit
+    with pytest.raises(InputError, match="nothing says how long a text the model reads: give --max-tokens"):
+        export_onnx(files[0], folder, tmp_path / "out", ExportSettings("late"))
 
 
 def test_weights_beside_an_onnx_file_come_along(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -260,6 +264,7 @@ def test_a_text_is_as_long_as_its_tokenizer_says_or_the_user(
         (ExportSettings(max_tokens=2), {}, "--max-tokens is 2: the model reads at most 64 tokens, the least is 3"),
         (ExportSettings("custom", attention_layers=(7,)), {}, "layer 7 does not exist"),
         (ExportSettings("paper", gradient_layer=1), {}, "preset 'paper' fixes the layers"),
+        (ExportSettings(), {"num_hidden_layers": 0}, "the model has no layers, expected one or more"),
         (ExportSettings(), {"id2label": {"0": "a", "1": "a", "2": "b"}}, "two classes have one name"),
     ],
     ids=lambda value: "",
@@ -275,7 +280,10 @@ def test_what_is_wrong_with_the_options_is_told_before_the_model_is_traced(
         export_classifier(tmp_path / "model", tmp_path / "out", settings)
 
 
-def test_a_tokenizer_from_another_folder(tiny, tmp_path: Path, tokenizer_of_size) -> None:
+def test_a_tokenizer_from_another_folder(
+    tiny, tmp_path: Path, tokenizer_of_size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenward.export.pipeline.export_forward", lambda *_: pytest.fail("traced"))
     with pytest.raises(InputError, match="embeds only 100 tokens"):
         export_classifier(
             tiny("bert").folder, tmp_path / "out", ExportSettings("late"), tokenizer_dir=tokenizer_of_size(120)
