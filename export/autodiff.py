@@ -63,7 +63,8 @@ def differentiate(
 
     graph: the forward graph, its nodes sorted, of opset 13 or newer (convert an older one first, for example with
         `onnx.version_converter.convert_version`). Dtypes and shapes that it lacks are inferred; where a shape remains
-        unknown the nodes appended compare sizes while the graph runs.
+        unknown the nodes appended compare sizes while the graph runs. Empty axes, such as a batch of no texts, are
+        covered from opset 14 on: 13 cannot reshape to a shape that holds a 0.
     y: any float value of `graph`. seed: the cotangent of `y`, shaped like it; default ones, so that the result is the
         gradient of the sum of `y`. To differentiate each row's own entry of logits [batch, classes], seed with its
         one-hot [batch, classes].

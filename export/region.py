@@ -148,7 +148,10 @@ class Region:
         return self.reshape(value, target)
 
     def reshape(self, value: Term, shape: Term) -> Term:
-        """Reshape to a shape computed while the graph runs, in which a 0 is a size and not a mark."""
+        """Reshape to a shape computed while the graph runs, in which a 0 is a size and not a mark.
+
+        Before opset 14 no graph can say so: there an empty axis works only where `value` is as empty at its place.
+        """
         allowzero = {"allowzero": 1} if self.op.opset >= 14 else {}
         return self.op.Reshape(value, shape, **allowzero)
 
@@ -161,6 +164,7 @@ class Region:
         for axis, dim in enumerate(target):
             kept = known is not None and axis < len(known) and dim is not None and dim == known[axis]
             marks.append(dim if isinstance(dim, int) else 0 if kept else -1)
-        if marks.count(-1) > 1:
+        # Of an empty tensor ONNX Runtime cannot tell what -1 stands for beside another 0.
+        if marks.count(-1) > (0 if 0 in marks else 1):
             return self.reshape(value, self.shape(like))
         return self.op.Reshape(value, marks)

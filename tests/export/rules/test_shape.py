@@ -72,8 +72,9 @@ def test_flatten(check_gradient, axis, axes):
 
 @pytest.mark.parametrize("axes", ["sizes", "symbols"])
 @pytest.mark.parametrize("opset", [13, 20])
-def test_squeeze_and_unsqueeze(check_gradient, opset, axes):
-    x = draw((2, 1, 3, 1))
+@pytest.mark.parametrize("batch", [2, 0])
+def test_squeeze_and_unsqueeze(check_gradient, batch, opset, axes):
+    x = draw((batch, 1, 3, 1))
     check_gradient(
         "y = Squeeze(x0, a)",
         x,
