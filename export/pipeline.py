@@ -50,6 +50,7 @@ from .validation import validate
 _PACKAGES = ("tokenward", "torch", "transformers", "onnx-ir")
 _STEPS = 4
 _DRAWN = ((16, 12), (16, 24), (16, 48))  # batches that are compared where the user gives no texts
+_MANY = 20  # classes; more of them, and without names, may be the numbers of a vector
 _EXTERNAL_ABOVE = 1 << 30  # bytes of weights; one protobuf file holds less than 2 GiB
 
 
@@ -203,6 +204,8 @@ def _write(
         other = (
             {} if own_padding in (None, pad_id) else {"padding": f"token {pad_id}, but the tokenizer's {own_padding}"}
         )
+        if layout.classes > _MANY and not (origin.config.get("id2label") or settings.labels):
+            other["classes"] = f"{layout.classes} without a name: if these are a vector, export the model with its head"
         watch.found({"family": family, **layout.describe(), **other})
     chosen = plan(settings, len(layout.attention))
     labels = class_names(origin.config, layout.classes, settings.labels)

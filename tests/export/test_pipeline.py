@@ -38,6 +38,7 @@ def artifact(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert [(number, count) for _, number, count in steps] == [(0, 4), (1, 4), (2, 4)]
     assert found[0]["family"] == "bert"
+    assert "classes" not in found[0]
     return out
 
 
@@ -229,7 +230,11 @@ def test_the_padding_token_is_the_tokenizers_where_no_configuration_names_one(ti
     assert [verdict.score for verdict in guard.classify(texts, mode="off")] == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_tokenizer_that_pads_with_another_token_than_the_model(files, tmp_path: Path, tokenizer_of_size) -> None:
+def test_what_may_not_be_meant_is_among_what_was_found(
+    files, tmp_path: Path, tokenizer_of_size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding with another token than the tokenizer's, and a vector of the text that was taken for logits."""
+    monkeypatch.setattr("tokenward.export.pipeline._MANY", 2)
     found: list[dict[str, str]] = []
     folder = tokenizer_of_size(100)
     (folder / "config.json").write_text(json.dumps({"pad_token_id": 0, "max_position_embeddings": 64}))
@@ -237,6 +242,7 @@ def test_a_tokenizer_that_pads_with_another_token_than_the_model(files, tmp_path
     (folder / "tokenizer_config.json").write_text(json.dumps(beside))
     out = export_onnx(files[0], folder, tmp_path / "out", ExportSettings("late"), found=found.append)
     assert found[0]["padding"] == "token 0, but the tokenizer's 9"
+    assert found[0]["classes"].startswith("3 without a name: ")
     assert load_artifact(out).config["pad_token_id"] == 0
 
 

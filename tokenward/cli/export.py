@@ -119,7 +119,8 @@ def export(
         labels=tuple(name.strip() for name in labels.split(",")) if labels else None,
         max_tokens=max_tokens,
     )
-    if with_weights and model.suffix == ".onnx":
+    from_onnx = model.suffix.lower() == ".onnx"
+    if with_weights and from_onnx:
         raise InputError("--with-weights copies a checkpoint's safetensors: leave it out for an ONNX file")
     if texts and precision == "fp32":
         raise InputError(
@@ -129,7 +130,7 @@ def export(
     if texts and not clean:
         raise InputError(f"{texts}: no texts in this file")
     with ExportBar(notes()) as bar:
-        if model.suffix == ".onnx":
+        if from_onnx:
             if tokenizer is None:
                 raise InputError("an ONNX file comes without a tokenizer: give its folder with --tokenizer")
             hints = Hints(input_ids, attention_mask, logits, embedding)

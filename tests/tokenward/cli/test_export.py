@@ -61,6 +61,7 @@ def merged_products(artifact: Path) -> int:
 
 def test_an_onnx_file_becomes_an_artifact_and_what_was_found_is_printed(run, files, tmp_path: Path) -> None:
     model, tokenizer = files
+    model = model.rename(tmp_path / "model.ONNX")
     outcome = run("export", model, "--tokenizer", tokenizer, "--out", tmp_path / "out", "--labels", "no, yes")
     assert outcome.code == 0, outcome.err
     assert "family: own (not tested before)" in outcome.err
