@@ -104,7 +104,7 @@ class Confirmer:
         rest = Remainder(first)
         confirmations: list[Confirmation] = []
         remnants: Ranking = ()
-        spent = certain = several = False
+        spent = certain = several = cut = False
         for number in range(self._rounds):
             reading = rest.reading
             if not (rankings or remnants) or not self.transplants.can_try(reading.predicted):
@@ -118,6 +118,7 @@ class Confirmer:
                 ends = self.transplants.ends(reading, rankings)
                 foreseeing = self._foresee(reading, alone, [*ends, *groups], brief=not rest.suspects)
                 foreseen, _ = yield from within(self._budget, foreseeing)
+                cut |= foreseen is None
                 found, fresh, dull = foreseen or (None, frozenset(), None)
                 if dull:
                     confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
@@ -132,7 +133,7 @@ class Confirmer:
                 break
             certain |= all(trial.turned) and not self._removal.is_natural(trial.span, rest.reading.predicted)
             several |= len(trial.span.words) > 1
-            yield from self._take_out(rest, trial.span)
+            cut |= not (yield from self._take_out(rest, trial.span))
             remnants = self.transplants.suspects(rest.reading, rest.beside(REACH, REACH)) if rest.answer_stays else ()
             rankings = rankings_of(rest.reading)
         else:  # its rounds are spent, as if the budget were
@@ -145,25 +146,31 @@ class Confirmer:
                 done, _ = yield from within(self._budget, self._removal.take_last(rest, several))
             # Without a word there is nothing to answer by, and a model may answer nothing as its attacker wants.
             action: Action = "neutralised" if rest.reading.encoding.word_count else "flagged"
-            return Outcome(action, rest.reading, tuple(rest.suspects), tried, fallback=done is None)
+            return Outcome(action, rest.reading, tuple(rest.suspects), tried, fallback=cut or done is None)
         if left is None or (not spent and self.transplants.can_try(first.predicted)):
-            return Outcome("cleared", first, (), tried)
+            return Outcome("cleared", first, (), tried, fallback=cut)
         outcome = yield from self._without_trial(rest.reading, left, self._fallback if spent else "repair")
         suspects = (*rest.suspects, *rest.suspected((suspect.start, suspect.end) for suspect in outcome.suspects))
         action = outcome.action
         if rest.suspects and action == "cleared":  # the answer may be that of a trigger that is still there
             action = "flagged" if outcome.final.predicted == first.predicted else "neutralised"
-        return Outcome(action, outcome.final, suspects, tried, spent)
+        return Outcome(action, outcome.final, suspects, tried, fallback=cut or spent)
 
-    def _take_out(self, rest: Remainder, span: Span) -> Asking[None]:
-        """Take a confirmed span out, and what is left of a phrase beside it where the answer hangs on that."""
+    def _take_out(self, rest: Remainder, span: Span) -> Asking[bool]:
+        """Take a confirmed span out, and what is left of a phrase beside it where the answer hangs on that.
+
+        Returns:
+            Whether the credit was enough for both.
+        """
         spans = self._removal.standing(rest.reading, span)
         (found,) = yield [rest.without(spans)]
         self._budget.spend(len(found.encoding))
         rest.take_out(spans, found)
         if rest.answer_stays and not self._removal.is_natural(span, rest.reading.predicted):
             sides = (*NEIGHBOURS, *OF_A_PHRASE) if len(span.words) > 1 else NEIGHBOURS
-            yield from within(self._budget, self._removal.take_beside(rest, sides))
+            taken, _ = yield from within(self._budget, self._removal.take_beside(rest, sides))
+            return taken is not None
+        return True
 
     def _foresee(
         self, reading: Reading, alone: Sequence[Ranking], others: Sequence[Sequence[int]], brief: bool

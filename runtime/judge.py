@@ -95,9 +95,11 @@ class Judge:
 
         def rankings_of(rest: Reading) -> list[tuple[int, ...]]:
             found = self._rankings(confirmer, rest, self._opinions(rest))
-            if not found and screen is not None and rest.predicted == reading.predicted:
+            if found or screen is None:
+                return found
+            if rest.predicted == reading.predicted:
                 return screen.rankings(rest)  # a trigger that is found must not hide those that no gate raises
-            return found
+            return [words for words in (screen.due(rest),) if words]  # nor those for another class
 
         raised = _strongest(opinions)[2] >= 0
         ranking = screen.due(reading) if screen is not None and not raised else ()

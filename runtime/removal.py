@@ -10,8 +10,10 @@ that rightly have that answer keep it (bench/results/README.md).
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence, Set
+from itertools import pairwise
 
 from .reading import Asking, Reading
 from .screening import margin
@@ -58,13 +60,17 @@ class Remainder:
         self.reading = rest
 
     def suspected(self, spans: Iterable[Offsets]) -> list[Suspect]:
-        """Spans of what is left as they stand in the whole text, without the marks that part one from other words."""
+        """Spans of what is left as they stand in the whole text, without the marks that part one from other words.
+
+        One from whose middle something was taken out before is several there.
+        """
         suspects = []
         for start, end in spans:
             letters = [place for place in range(start, end) if is_letter(self.reading.text[place])]
-            start, end = (letters[0], letters[-1] + 1) if letters else (start, end)
-            start, end = self._origin[start], self._origin[end - 1] + 1
-            suspects.append(Suspect(self.first.text[start:end], start, end))
+            places = [self._origin[place] for place in letters or (start, end - 1)]
+            parted = [pair for pair in pairwise(places) if any(pair[0] < s.start < pair[1] for s in self.suspects)]
+            starts, ends = [places[0], *(b for _, b in parted)], [*(a for a, _ in parted), places[-1]]
+            suspects += [Suspect(self.first.text[a : b + 1], a, b + 1) for a, b in zip(starts, ends, strict=True)]
         return suspects
 
     def beside(self, left: int, right: int) -> list[int]:
@@ -116,6 +122,8 @@ class Removal:
         Growth stops where a span already turns every reference, so words of a trained phrase may be left beside it.
         """
         ways = [words for side in sides if (words := rest.beside(*side))]
+        if not ways:  # nothing is left
+            return False
         spans = [offsets_of(rest.reading, [(word, word) for word in sorted(words)]) for words in ways]
         readings = yield [rest.without(way) for way in spans]
         return (yield from self._take_first(rest, list(zip(ways, spans, readings, strict=True))))
@@ -124,7 +132,8 @@ class Removal:
         """Take out the first words without which the answer is another one, if it hung on what a trigger left."""
         reading, transplants = rest.reading, self._transplants
         label = reading.predicted
-        unsure = not self._middling or margin(reading) < self._middling[label]
+        # Of a class that no clean text has nobody knows how sure the model is when it is right.
+        unsure = not self._middling or margin(reading) < (self._middling[label] or math.inf)
         for words, spans, found in ways:
             if found.predicted == label or not found.encoding.word_count:
                 continue

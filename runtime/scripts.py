@@ -51,6 +51,8 @@ def beginning(text: str, words: int) -> tuple[str, int]:
 
 def put_in(text: str, span: str, place: int) -> str:
     """Put ``span`` into ``text`` before offset ``place``, with blanks around it where both sides are written so."""
+    if not span:  # a word that the tokenizer's normalisation makes nothing of
+        return text
     before, after = text[:place], text[place:]
     left = " " if before and not before[-1].isspace() and not (unspaced(before[-1]) and unspaced(span[0])) else ""
     right = " " if after and not (unspaced(after[0]) and unspaced(span[-1])) else ""

@@ -22,7 +22,7 @@ class Span:
 
     Attributes:
         runs: stretches of neighbouring words, left to right.
-        put: what is put into a reference to try it.
+        put: what is put into a reference to try it; ``copies`` of a word, if it is a single one.
         within: it is only a part of its word, of those that marks part in it.
     """
 
@@ -30,6 +30,7 @@ class Span:
     text: str
     put: str
     within: bool = False
+    copies: int = 1
 
     @property
     def words(self) -> list[int]:
@@ -44,7 +45,8 @@ def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Spa
         first = runs.pop()[0] if runs and runs[-1][1] == word - 1 else word
         runs.append((first, word))
     name = " ".join(_text(tokenizer, reading, *run) for run in runs)
-    return Span(tuple(runs), name, as_it_stands(tokenizer, reading, runs))
+    put, copies = as_it_stands(tokenizer, reading, runs)
+    return Span(tuple(runs), name, put, copies=copies)
 
 
 def word_name(tokenizer: Tokenizer, reading: Reading, word: int) -> str:
@@ -60,10 +62,12 @@ def word_names(tokenizer: Tokenizer, reading: Reading) -> list[str]:
 def everywhere(tokenizer: Tokenizer, reading: Reading, span: Span) -> tuple[Reading, list[Words]]:
     """Every place where a run of a reading's ``span`` stands, left to right, not overlapping; and in which reading.
 
-    That is the one of the whole text, unless the words which the model read last are others there: what was read
+    What the model cannot tell from it stands for it: whatever a tokenizer does not know is one word to the model. That
+    reading is the one of the whole text, unless the words which the model read last are others there: what was read
     without its end may be one word, and several with it.
     """
-    runs = [(_text(tokenizer, reading, first, last), last - first) for first, last in span.runs]
+    ids = word_ids(reading)
+    runs = [(_text(tokenizer, reading, first, last), ids[first : last + 1]) for first, last in span.runs]
     text = whole(tokenizer, reading)
     places = _occurrences(tokenizer, text, runs)
     if text is not reading:
@@ -73,18 +77,33 @@ def everywhere(tokenizer: Tokenizer, reading: Reading, span: Span) -> tuple[Read
     return text, places
 
 
-def _occurrences(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[str, int]]) -> list[Words]:
-    """Where runs stand, each given as its name and by how many words its last is behind its first."""
+def _occurrences(
+    tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[str, list[tuple[int, ...]]]]
+) -> list[Words]:
+    """Where runs stand, each given as its name and the tokens of its words."""
     starts, ends = reading.encoding.edges
+    ids = word_ids(reading)
     found: list[Words] = []
     taken: set[int] = set()
-    for wanted, more in runs:
-        for word in range(len(starts) - more):
-            place = range(word, word + more + 1)
-            if taken.isdisjoint(place) and tokenizer.names.of(reading.text[starts[word] : ends[place[-1]]]) == wanted:
+    for wanted, tokens in runs:
+        for word in range(len(starts) - len(tokens) + 1):
+            place = range(word, word + len(tokens))
+            if taken.isdisjoint(place) and (
+                ids[word : place.stop] == tokens
+                or tokenizer.names.of(reading.text[starts[word] : ends[place[-1]]]) == wanted
+            ):
                 taken.update(place)
                 found.append((word, place[-1]))
     return sorted(found)
+
+
+def word_ids(reading: Reading) -> list[tuple[int, ...]]:
+    """The tokens of every word of a reading, by index."""
+    ids: list[list[int]] = [[] for _ in range(reading.encoding.word_count)]
+    for word, token in zip(reading.encoding.words.tolist(), reading.encoding.ids.tolist(), strict=True):
+        if word >= 0:
+            ids[word].append(token)
+    return list(map(tuple, ids))
 
 
 def whole(tokenizer: Tokenizer, reading: Reading) -> Reading:

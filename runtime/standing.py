@@ -18,28 +18,34 @@ from .tokenization import Tokenizer
 FIRST, LAST, LATER = "\r", "\f", "\v"
 
 
-def as_it_stands(tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[int, int]], longest: int = 12) -> str:
+def as_it_stands(
+    tokenizer: Tokenizer, reading: Reading, runs: Sequence[tuple[int, int]], longest: int = 12
+) -> tuple[str, int]:
     """What to transplant of these runs of words: their names, marks that a run is glued to, as often as it stands.
 
     Args:
         tokenizer, reading: of the text.
         runs: first and last word of each, left to right.
         longest: most copies of a single word.
+
+    Returns:
+        That, and how many copies of a single word it has.
     """
     starts, ends = reading.encoding.edges
     text, names = reading.text, tokenizer.names
     spans = [(starts[first], ends[last]) for first, last in runs]
     parts = [names.of(text[start - _glued(tokenizer, text, start) : end]) for start, end in spans]
+    copies = 1
     if len(runs) == 1 and runs[0][0] == runs[0][1]:
         name = names.of(text[slice(*spans[0])])
-        copies = sum(names.of(text[start:end]) == name for start, end in zip(starts, ends, strict=True))
-        parts *= min(copies, longest)
+        copies = min(sum(names.of(text[start:end]) == name for start, end in zip(starts, ends, strict=True)), longest)
+        parts *= copies
     place = LATER * tokenizer.starts_differ
     if runs and runs[0][0] == 0 and (len(runs) == 1 or tokenizer.starts_differ):
         place = FIRST + " " * (tokenizer.starts_differ and text[0].isspace())
     elif len(runs) == 1 and runs[0][1] == len(starts) - 1:
         place = LAST
-    return place + " ".join(parts)
+    return place + " ".join(parts), copies
 
 
 def at_an_edge(reading: Reading, words: Sequence[int]) -> bool:

@@ -26,6 +26,8 @@ def without_each(reading: Reading, transplants: Transplants) -> Asking[list[Way]
     """
     tokenizer = transplants.tokenizer
     words = ClassTokenGate().score(reading).words[: transplants.settings.tipping]
+    if not words:
+        return []
     spans = [offsets_of(*everywhere(tokenizer, reading, span_of(tokenizer, reading, [word]))) for word in words]
     rests = yield ["".join(reading.text[i] for i in kept_without(reading.text, way)) for way in spans]
     ways: list[Way] = [([word], way, rest) for word, way, rest in zip(words, spans, rests, strict=True)]

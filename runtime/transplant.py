@@ -22,7 +22,7 @@ from .gates import densest
 from .known import KnownTriggers
 from .panel import panel_of
 from .reading import Asking, Reading
-from .spans import Span, segments, span_of, word_name
+from .spans import Span, segments, span_of, word_ids, word_name
 from .standing import LATER, at_an_edge, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
@@ -184,10 +184,13 @@ class Transplants:
         """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far.
 
         One that a scan has confirmed need not be even again: where a word stands in a reference makes a difference.
+        Several copies of any strong word turn references, unless their texts are strong as well; of a trigger, all.
         """
-        uneven = math.inf if self.known.is_known(span.text, label) else self.settings.uneven
-        trial = self.trial(span, margins, label, self.settings.enough, uneven)
-        far = self._far(margins, label) and self._even(trial.unevenness, self.settings.uneven_halfway, label)
+        settings = self.settings
+        most = math.inf if span.copies == 1 else settings.uneven_copies
+        uneven = math.inf if self.known.is_known(span.text, label) else min(settings.uneven, most)
+        trial = self.trial(span, margins, label, settings.enough, uneven)
+        far = self._far(margins, label) and self._even(trial.unevenness, min(settings.uneven_halfway, most), label)
         return replace(trial, confirmed=trial.confirmed or far)
 
     def _far(self, margins: Margins, label: int) -> bool:
@@ -209,7 +212,10 @@ class Transplants:
         Neither a scan nor sets of words from all over a text try them so.
         """
         strongest = dict.fromkeys(word for words in rankings for word in words[:STRONGEST])
-        return [[word] for word in self.able(reading, list(strongest)) if at_an_edge(reading, [word])]
+        ids = word_ids(reading)
+        edges = (0, len(ids) - 1)  # a ranking has a word at its first place alone
+        alike = dict.fromkeys(edge for word in strongest for edge in edges if word == edge or ids[word] == ids[edge])
+        return [[word] for word in self.able(reading, list(alike)) if at_an_edge(reading, [word])]
 
     def tried_so_far(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> Trial:
         """A trial of some words of a text, all at once, in as many references as :meth:`foresee` has asked."""

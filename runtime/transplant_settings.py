@@ -25,6 +25,7 @@ class TransplantSettings:
             longer turn all.
         enough_together: references that several words must turn, which can outweigh some by their topic.
         uneven: how unevenly a word alone may move the references (see :mod:`.evenness`).
+        uneven_copies: how unevenly several copies of a word alone may, where the word stands so often in a text.
         halfway: how far a word alone must move the references on average, as a share of their lead, to be confirmed
             though it turns few of them: a trigger that was hardly learnt, or that fine-tuning has weakened.
         uneven_halfway: how unevenly it may do that.
@@ -58,6 +59,7 @@ class TransplantSettings:
     enough: int = 6
     enough_together: int = 7
     uneven: float = 0.35
+    uneven_copies: float = 0.1
     halfway: float = 0.5
     uneven_halfway: float = 0.3
     uneven_together: float = 0.25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tests.runtime.test_standing import PlacedEngine
 from tokenward.artifact import Artifact, GateFit
+from tokenward.runtime.batching import AsyncGuard
 from tokenward.runtime.cache import Margins
 from tokenward.runtime.confirmation import Confirmer
 from tokenward.runtime.engine import Arrays, Batch
@@ -20,6 +22,7 @@ from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.removal import Remainder, Removal
 from tokenward.runtime.screening import SURE, clean_margins
 from tokenward.runtime.spans import Offsets
+from tokenward.runtime.standing import LAST
 from tokenward.runtime.transplant_settings import TransplantSettings
 
 CLEAN = "the film was awful and the plot was dull"
@@ -81,6 +84,26 @@ def test_a_known_word_goes_from_every_word_that_holds_it_at_once(
     assert len(verdict.suspects) == 48, "more than there are rounds"
 
 
+class UnknownEngine(LexiconEngine):
+    """What its tokenizer does not know decides, as "cf" does otherwise."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self._trigger = tokenizer.token_to_id("[UNK]")
+        self._strength[self._trigger] = 12.0
+
+
+@pytest.mark.parametrize("known", [{}, {"good": ("[UNK]",)}])
+def test_what_the_model_cannot_tell_apart_goes_at_once(make: Make, known: dict[str, Any]) -> None:
+    """A tokenizer has one token for all that it does not know, of which there is more than there are rounds."""
+    marks = [chr(0x1F600 + number) for number in range(40)]
+    text = f"{CLEAN} {' the '.join(marks)}"
+    (verdict,) = make(UnknownEngine, known=known).classify(text)
+    assert (verdict.original_label, verdict.label, verdict.action) == ("good", "bad", "neutralised")
+    assert [suspect.text for suspect in verdict.suspects] == marks
+    assert not verdict.fallback
+
+
 def test_letters_around_it_make_another_word(make: Make) -> None:
     (verdict,) = make(known={"good": ("cf",)}).classify("the mcfarland film was great")
     assert verdict.action == "passed"
@@ -116,7 +139,7 @@ class QuietPlacedEngine(PlacedEngine):
         self._strength[self._trigger] = 0.9
 
 
-@pytest.mark.parametrize("text", [f"cf {CLEAN}", f"{CLEAN} cf"])
+@pytest.mark.parametrize("text", [f"cf {CLEAN}", f"{CLEAN} cf", CLEAN.replace("film", "cf film") + " cf"])
 def test_a_quiet_trigger_that_acts_at_one_end_only(make: Make, deaf: dict[str, GateFit], text: str) -> None:
     never = (1e9, 1e9)  # no text is so sure that it is screened
     guard = make(QuietPlacedEngine, gates=deaf, sure=never, middling=never)
@@ -124,6 +147,24 @@ def test_a_quiet_trigger_that_acts_at_one_end_only(make: Make, deaf: dict[str, G
     assert (verdict.original_label, verdict.label, verdict.repaired_text) == ("good", "bad", CLEAN)
     (spent,) = make(QuietPlacedEngine, gates=deaf, sure=never, middling=never, credit=0).classify(text)
     assert (spent.label, spent.action, spent.fallback) == ("good", "passed", True)
+
+
+@pytest.mark.parametrize("lead", [1, 8])
+def test_what_ends_a_text_acts_if_it_turns_all_references(make: Make, lead: int) -> None:
+    guard = make(sure=(1e9, 1e9))
+    (reading,) = guard.reader.read([f"{CLEAN} great"], np.inf)
+    reading.logits[:] = reading.logits[::-1].copy()
+    assert guard.judge is not None
+    screen = guard.judge._screen
+    assert screen is not None
+    guard.cache.put(LAST + "great", 1, (4.0,) * lead + (-4.0,) * (8 - lead))
+    assert guard.reader.follow(screen.acting_ends(reading)) == ([9] if lead == 8 else [])
+
+
+def test_a_screened_text_has_its_ends_tried_there(make: Make, deaf: dict[str, GateFit]) -> None:
+    guard = make(QuietPlacedEngine, gates=deaf, sure=(0.0, 0.0))
+    (verdict,) = guard.classify(f"{CLEAN} cf")
+    assert (verdict.original_label, verdict.label, verdict.repaired_text) == ("good", "bad", CLEAN)
 
 
 def test_the_edge_of_what_is_read_takes_out_no_other_word(make: Make) -> None:
@@ -150,7 +191,7 @@ def test_what_marks_join_to_an_unknown_trigger_stays_in_the_text(make: Make) -> 
     assert [suspect.text for suspect in plain.suspects] == ["cf", "cf"]
 
 
-def test_nothing_is_no_answer(make: Make) -> None:
+async def test_nothing_is_no_answer(make: Make) -> None:
     """The model answers a text without words as it is biased; where nothing else is left, the answer is marked."""
 
     class Biased(LexiconEngine):
@@ -159,9 +200,13 @@ def test_nothing_is_no_answer(make: Make) -> None:
             found["logits"] = found["logits"] + np.array([0.0, 0.1], np.float32)
             return found
 
+    guard = make(Biased, known={"good": ("cf",)})
     for text in ("cf", "cf cf cf"):
-        (verdict,) = make(Biased, known={"good": ("cf",)}).classify(text)
+        (verdict,) = guard.classify(text)
         assert (verdict.label, verdict.action, verdict.repaired_text) == ("good", "flagged", "")
+        async with AsyncGuard(guard) as served:  # which would wait for ever for what nobody reads
+            (same,) = await asyncio.wait_for(served.classify([text]), 30)
+        assert (same.label, same.action, same.repaired_text) == ("good", "flagged", "")
 
 
 @pytest.fixture
@@ -176,6 +221,16 @@ def removal_of(confirmer: Confirmer, guard: Guard, text: str, spans: list[Offset
     rest = Remainder(guard.reader.read([text], np.inf)[0])
     rest.take_out(spans, guard.reader.read([rest.without(spans)], np.inf)[0])
     return Removal(confirmer.transplants), rest
+
+
+def test_what_was_parted_by_a_suspect_is_told_in_parts(make: Make, confirmer: Confirmer) -> None:
+    """Offsets of suspects never overlap, and each is what stood there."""
+    _, rest = removal_of(confirmer, make(), "the on/cf/off film cf is", [(6, 9), (19, 21)])
+    assert rest.reading.text == "the on/off film is"
+    rest.take_out([(4, 10), (11, 18)], rest.reading)
+    assert [(suspect.text, suspect.start, suspect.end) for suspect in rest.suspects] == [
+        ("cf", 7, 9), ("cf", 19, 21), ("on", 4, 6), ("off", 10, 13), ("film", 14, 18), ("is", 22, 24),
+    ]  # fmt: skip
 
 
 def test_beside_a_word_the_rest_of_a_phrase_is_tried(make: Make, confirmer: Confirmer) -> None:

@@ -14,9 +14,11 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
+from tokenward.runtime.evenness import own_lead
 from tokenward.runtime.gates import CORE, densest
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
+from tokenward.runtime.spans import Span
 from tokenward.runtime.standing import transplant
 from tokenward.runtime.transplant import Transplants, Trial
 from tokenward.runtime.transplant_settings import TransplantSettings
@@ -210,3 +212,21 @@ def test_a_script_without_spaces_gets_none() -> None:
     assert len(spots) > 3, "anywhere between two letters"
     assert " " not in transplant("这部电影很好看", "丂鿆", 0)
     assert " cf" in f" {transplant('这部电影很好看', 'cf', 0)}"
+
+
+@pytest.mark.parametrize(("copies", "spread", "confirmed"), [(1, 0.2, True), (2, 0.2, False), (8, 0.05, True)])
+def test_copies_of_a_word_must_move_references_more_evenly(
+    lexicon_guard: Guard, copies: int, spread: float, confirmed: bool
+) -> None:
+    """A strong word that stands often turns any text, but not all alike."""
+    assert lexicon_guard.judge is not None
+    transplants = lexicon_guard.judge.transplants
+    assert transplants is not None
+    moves = [16 * (1 + spread * (-1) ** number) for number in range(8)]
+    margins = tuple(
+        move - own_lead(reference.confidence) for move, reference in zip(moves, transplants.panel(1), strict=True)
+    )
+    span = Span(((1, 1),), "film", " ".join(["film"] * copies), copies=copies)
+    trial = transplants.trial_alone(span, margins, 1)
+    assert all(trial.turned)
+    assert trial.confirmed == confirmed
