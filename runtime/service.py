@@ -80,10 +80,11 @@ class Service:
             Refusal: a limit is exceeded, or the client has gone.
             TokenwardError: as :meth:`AsyncGuard.answer`.
         """
+        self.check_count(len(texts))
         try:
             self._check(texts, options)
         except Refusal:
-            self.metrics.lost(len(texts), "refused")  # the engine, which counts the others, never hears of them
+            self.metrics.lost(len(texts), "refused")
             raise
         work = self.engine.answer(texts, options.mode, options.explain, options.truncate)
         answer = await self._unless_gone(request, work)
@@ -102,12 +103,21 @@ class Service:
         given = token.encode("utf-8", "surrogatepass")
         return expected is None or hmac.compare_digest(given, expected.get_secret_value().encode())
 
+    def check_count(self, texts: int) -> None:
+        """Refuse a request of too many texts, before they are looked at.
+
+        Raises:
+            Refusal: saying how many are read.
+        """
+        if texts > self.settings.max_texts:
+            self.metrics.lost(texts, "refused")  # the engine, which counts the others, never hears of them
+            most = self.settings.max_texts
+            raise Refusal(413, "too_many_texts", f"{texts} texts, at most {most} in one request")
+
     def _check(self, texts: Sequence[str], options: RequestOptions) -> None:
         settings = self.settings
         if settings.lock_mode and options.mode != settings.mode:
             raise Refusal(403, "mode_locked", f"this server answers in mode {settings.mode} only: leave the mode out")
-        if len(texts) > settings.max_texts:
-            raise Refusal(413, "too_many_texts", f"{len(texts)} texts, at most {settings.max_texts} in one request")
         for number, text in enumerate(texts):
             if len(text) > settings.max_characters:
                 raise Refusal(

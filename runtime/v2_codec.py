@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .v2_tensors import INPUT, Rows, TensorSpec, check_shape
+from .v2_tensors import INPUT, OUTPUTS, Rows, TensorSpec, check_shape, told
 
 JSON_LENGTH = "Inference-Header-Content-Length"  # header: bytes of JSON before the raw tensors
 ID_CHARACTERS = 256
@@ -40,15 +40,16 @@ class InferRequest:
         return self.outputs.get(output, self.binary)
 
 
-def decode(body: bytes, json_length: str | None) -> InferRequest:
+def decode(body: bytes, json_length: str | None, check_rows: Callable[[int], None] = lambda _: None) -> InferRequest:
     """Decode a request.
 
     Args:
         body: JSON, then raw tensors.
         json_length: value of the header ``JSON_LENGTH``; None where the body is JSON alone.
+        check_rows: given the number of texts before any of them is looked at; raises where it is too large.
 
     Raises:
-        InputError: what is wrong with it.
+        InputError: what is wrong with it; and what ``check_rows`` raises.
     """
     head = _length(json_length, "header " + JSON_LENGTH, len(body)) if json_length is not None else len(body)
     try:
@@ -62,17 +63,28 @@ def decode(body: bytes, json_length: str | None) -> InferRequest:
     for name in ("priority", "timeout"):  # Triton's queue reads them; here they only have to be what it takes
         value = parameters.get(name, 0)
         if type(value) is not int or value < 0:
-            raise InputError(f"parameter {name} is {value!r:.60}, expected a whole number of at least 0")
+            raise InputError(f"parameter {name} is {told(value)}, expected a whole number of at least 0")
     binary = parameters.get("binary_data_output", False) is True
-    outputs = {}
-    for output in _get(document, "outputs", list, []):
+    outputs = _outputs(_get(document, "outputs", list, []), binary)
+    texts = _tensor(inputs[0], memoryview(body)[head:], check_rows)
+    return InferRequest(_id(document), texts, parameters, outputs, binary)
+
+
+def _outputs(given: list[Any], binary: bool) -> dict[str, bool]:
+    """The outputs asked for, by name, and whether each as raw bytes, which ``binary`` says where it does not itself."""
+    if len(given) > len(OUTPUTS):
+        raise InputError(f"{len(given)} outputs are asked for, but there are {len(OUTPUTS)}: name each once")
+    outputs: dict[str, bool] = {}
+    for output in given:
+        name = _get(output, "name", str, "")
+        if name in outputs:
+            raise InputError(f"output {told(name)} is asked for twice: name each once")
         asked = _get(output, "parameters", dict, {})
         for extension in ("classification", "shared_memory_region"):
             if asked.get(extension):
                 raise InputError(f"outputs cannot be given as {extension}: ask for the tensor itself")
-        wanted = asked.get("binary_data", binary)
-        outputs[_get(output, "name", str, "")] = wanted is True
-    return InferRequest(_id(document), _tensor(inputs[0], memoryview(body)[head:]), parameters, outputs, binary)
+        outputs[name] = asked.get("binary_data", binary) is True
+    return outputs
 
 
 def _id(document: Any) -> str | None:
@@ -104,11 +116,12 @@ def encode(
     return (b"".join([head, *raws]), len(head)) if raws else (head, None)
 
 
-def _tensor(tensor: Any, raw: memoryview) -> Rows:
+def _tensor(tensor: Any, raw: memoryview, check_rows: Callable[[int], None]) -> Rows:
     shape = _get(tensor, "shape", list, [])
+    check_shape(shape)
     if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
         raise InputError(f"the shape of {INPUT.name} must be a list of sizes")
-    check_shape(shape)
+    check_rows(shape[0])
     if _get(tensor, "datatype", str, "") != INPUT.datatype:
         raise InputError(f"the datatype of {INPUT.name} must be {INPUT.datatype}")
     given = _get(tensor, "parameters", dict, {})
@@ -118,13 +131,14 @@ def _tensor(tensor: Any, raw: memoryview) -> Rows:
     if size is not None:
         if _length(size, "binary_data_size", len(raw)) != len(raw):
             raise InputError(f"{len(raw)} bytes follow the JSON, but binary_data_size is {size}")
-        elements: list[Any] = list(_unpack(raw))
+        elements: list[Any] = list(islice(_unpack(raw), shape[0] + 1))
     else:
         if len(raw):
             raise InputError(f"{len(raw)} bytes follow the JSON, but {INPUT.name} has no binary_data_size")
-        elements = list(_flat(_get(tensor, "data", list, [])))
-    if prod(shape) != len(elements):
-        raise InputError(f"the shape of {INPUT.name} is {shape}, but it has {len(elements)} elements")
+        elements = list(_flat(_get(tensor, "data", list, [])[: shape[0] + 1]))
+    if len(elements) != shape[0]:
+        has = f"more than {shape[0]}" if len(elements) > shape[0] else len(elements)
+        raise InputError(f"the shape of {INPUT.name} is {shape}, but it has {has} elements")
     values = np.empty(len(elements), dtype=np.object_)
     values[:] = elements
     return values.reshape(shape)

@@ -10,7 +10,7 @@ from ..errors import InputError
 from .server_errors import ErrorBody, Refusal
 from .service import Service
 from .v2_codec import JSON_LENGTH, decode, encode
-from .v2_tensors import INPUT, TensorSpec, options_of, output_specs, outputs_of, texts_of
+from .v2_tensors import INPUT, TensorSpec, options_of, output_specs, outputs_of, texts_of, told
 
 VERSION = "1"
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -82,11 +82,11 @@ def v2_router(service: Service) -> APIRouter:
     async def infer(request: Request, model: str, version: str = VERSION) -> Response:
         """Classify the texts of the tensor `TEXT`, given as JSON or as raw bytes behind it."""
         check(model, version)
-        wanted = decode(await request.body(), request.headers.get(JSON_LENGTH))
+        wanted = decode(await request.body(), request.headers.get(JSON_LENGTH), service.check_count)
         options = options_of(wanted.parameters, service.settings.mode)
         specs = {spec.name: spec for spec in outputs()}
         if unknown := [output for output in wanted.outputs if output not in specs]:
-            raise InputError(f"output {unknown[0]!r:.60} is unknown, expected one of {', '.join(specs)}")
+            raise InputError(f"output {told(unknown[0])} is unknown, expected one of {', '.join(specs)}")
         texts = texts_of(wanted.texts)
         if not texts:
             raise InputError(f"{INPUT.name} has no rows: send at least one text")

@@ -53,6 +53,8 @@ class RequestOptions:
 
 INPUT = TensorSpec("TEXT", "BYTES", (-1, 1))
 NO_SCORE = -1.0
+_TOLD = 60  # characters of a value
+_TOLD_ITEMS = 8
 
 
 def output_specs(classes: int) -> tuple[TensorSpec, ...]:
@@ -63,14 +65,21 @@ def output_specs(classes: int) -> tuple[TensorSpec, ...]:
     )
 
 
-def check_shape(shape: Sequence[Any]) -> None:
+def check_shape(shape: list[Any]) -> None:
     """Refuse a shape of ``TEXT`` that is not [n, 1].
 
     Raises:
         InputError: saying so.
     """
     if len(shape) != 2 or shape[1] != 1:
-        raise InputError(f"{INPUT.name} has shape {shape!r:.60}, expected [n, 1]: one text per row")
+        raise InputError(f"{INPUT.name} has shape {told(shape)}, expected [n, 1]: one text per row")
+
+
+def told(value: Any) -> str:
+    """A value for a message, on one line; of a large one, which would take long to write out, only what it is."""
+    if isinstance(value, list | dict) and len(value) > _TOLD_ITEMS:
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return f"{value[:_TOLD] if isinstance(value, str) else value!r:.{_TOLD}}"
 
 
 def texts_of(values: Rows) -> list[str]:
@@ -94,7 +103,7 @@ def options_of(parameters: Mapping[str, Any], default: Mode = "enforce") -> Requ
     """
     mode = parameters.get("mode", default)
     if mode not in MODES:
-        raise InputError(f"parameter mode is {mode!r:.60}, expected one of {', '.join(MODES)}")
+        raise InputError(f"parameter mode is {told(mode)}, expected one of {', '.join(MODES)}")
     return RequestOptions(mode, _boolean(parameters, "explain", False), _boolean(parameters, "truncate", True))
 
 
@@ -109,8 +118,8 @@ def outputs_of(verdicts: Sequence[Verdict], wanted: Collection[str] = ()) -> dic
         InputError: an output is unknown.
     """
     for name in wanted:
-        if name not in _COLUMNS:
-            raise InputError(f"output {name!r:.60} is unknown, expected one of {', '.join(_COLUMNS)}")
+        if name not in OUTPUTS:
+            raise InputError(f"output {told(name)} is unknown, expected one of {', '.join(OUTPUTS)}")
     return {name: column(verdicts) for name, column in _COLUMNS.items() if not wanted or name in wanted}
 
 
@@ -135,6 +144,7 @@ _COLUMNS: dict[str, Callable[[Sequence[Verdict]], Rows]] = {
     "REPAIRED_TEXT": _strings(lambda v: v.repaired_text or ""),
     "VERDICT": _strings(lambda v: _json(v.to_dict())),
 }
+OUTPUTS = tuple(_COLUMNS)
 
 
 def _decode(value: Any, row: int) -> str:
@@ -149,5 +159,5 @@ def _decode(value: Any, row: int) -> str:
 def _boolean(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
-        raise InputError(f"parameter {name} is {value!r:.60}, expected true or false")
+        raise InputError(f"parameter {name} is {told(value)}, expected true or false")
     return value

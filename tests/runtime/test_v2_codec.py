@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.errors import InputError
+from tokenward.runtime import v2_codec
 from tokenward.runtime.v2_codec import decode, encode
 from tokenward.runtime.v2_tensors import output_specs
 
@@ -166,3 +167,60 @@ def test_nearly_right_requests_are_read_or_refused(tensor, raw, others):
         return
     assert request.texts.dtype == np.object_
     assert all(isinstance(value, (bytes, str)) for value in request.texts.ravel())
+
+
+class _Untouched(list):
+    """A list that may be measured but not read through."""
+
+    def __iter__(self):
+        raise AssertionError("it is read")
+
+    __repr__ = __iter__
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tensor": {"shape": [1] * 990_000}}, "shape a list of 990000, expected"),
+        ({"tensor": {"shape": [3, 1], "data": [""] * 600_000}}, "more than 3 elements"),
+        ({"outputs": [{"name": "LABEL"}] * 100_000}, "100000 outputs are asked for, but there are 7"),
+        ({"parameters": {"priority": [1] * 900_000}}, "priority is a list of 900000, expected"),
+    ],
+)
+def test_of_a_long_list_no_more_is_read_than_its_length(monkeypatch, changes, told):
+    sent = body(**changes)
+    monkeypatch.setattr(json, "loads", lambda text: _watched(parse(text.decode())))
+    parse = json.JSONDecoder().decode
+    with pytest.raises(InputError, match=told):
+        decode(sent, None)
+
+
+def _watched(value):
+    if isinstance(value, dict):
+        return {name: _watched(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return _Untouched(value) if len(value) > 1_000 else [_watched(inner) for inner in value]
+    return value
+
+
+def test_the_number_of_texts_is_checked_before_they_are_read():
+    def refuse(rows: int) -> None:
+        raise OverflowError(rows)
+
+    for tensor in ({"shape": [9, 1], "data": [1, 2]}, {"shape": [9, 1], "parameters": {"binary_data_size": 3}}):
+        with pytest.raises(OverflowError, match="9"):
+            decode(body(tensor=tensor), None, refuse)
+
+
+def test_raw_elements_beyond_the_shape_are_not_unpacked(monkeypatch):
+    unpacked = []
+    monkeypatch.setattr(v2_codec, "_unpack", lambda raw: (unpacked.append(n) or b"" for n in range(len(raw) // 4)))
+    head = body(tensor={"shape": [2, 1], "data": None, "parameters": {"binary_data_size": 400_000}})
+    with pytest.raises(InputError, match="more than 2 elements"):
+        decode(head + bytes(400_000), str(len(head)))
+    assert len(unpacked) == 3
+
+
+def test_an_output_is_named_once():
+    with pytest.raises(InputError, match="'LABEL' is asked for twice"):
+        decode(body(outputs=[{"name": "LABEL"}, {"name": "LABEL"}]), None)

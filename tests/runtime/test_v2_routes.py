@@ -144,3 +144,10 @@ def test_binary_bodies_are_in_the_document(server):
         operation = document["paths"][path]["post"]
         for part in (operation["requestBody"], operation["responses"]["200"]):
             assert set(part["content"]) == {"application/json", "application/octet-stream"}
+
+
+def test_too_many_rows_are_counted_before_they_are_read(server):
+    entry = {"name": "TEXT", "datatype": "BYTES", "shape": [9, 1], "data": [1, 2]}
+    answer = httpx.post(server.url + "/v2/models/tokenward/infer", json={"inputs": [entry]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_texts")
+    assert 'tokenward_texts_total{outcome="refused"} 9.0' in httpx.get(server.url + "/metrics").text
