@@ -84,3 +84,14 @@ def check_writable(path: Path) -> None:
         able = folder.is_dir() and os.access(folder, os.W_OK)
     if not able:
         raise InputError(f"'{path}' cannot be written: its folder is not there, or not yours to write to")
+
+
+def refuse_source(path: Path, *sources: Path | None) -> None:
+    """Keep a command from replacing one of the files that it reads.
+
+    Raises:
+        InputError: ``path`` is one of the ``sources``.
+    """
+    for source in sources:
+        if source is not None and path.is_file() and source.exists() and path.samefile(source):
+            raise InputError(f"'{path}' is read by this command and would be replaced: choose another file to write")

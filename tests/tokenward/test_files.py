@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from tokenward.errors import InputError
-from tokenward.files import check_writable, locked, replace_text, writing
+from tokenward.files import check_writable, locked, refuse_source, replace_text, writing
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -103,3 +103,13 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing" / "file", tmp_path / "other" / "file"):
         with pytest.raises(InputError, match=r"name a file in it|cannot be written"):
             check_writable(path)
+
+
+def test_what_is_read_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    for path in (tmp_path / "file", tmp_path / "link", tmp_path / "." / "file"):
+        with pytest.raises(InputError, match=r"is read by this command and would be replaced: choose another file"):
+            refuse_source(path, None, tmp_path / "file")
+    refuse_source(tmp_path / "new", tmp_path / "file", tmp_path / "new file")
+    refuse_source(Path("/dev/null"), Path("/dev/null"))

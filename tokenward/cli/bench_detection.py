@@ -49,12 +49,13 @@ def detection(
     from ..bench.detection_corpus import read_corpus
     from ..bench.detection_report import markdown, rows
     from ..bench.record import make_record, texts_sha256, write_record
-    from ..files import replace_text
+    from ..files import refuse_source, replace_text
     from ..purify.progress import ProgressBars
     from ..purify.training import TrainingSettings
     from .console import notes, results
 
     file = reserved(json, "detection")
+    refuse_source(out, train, clean, test)
     # A text is cut where the model would, or the trigger might not be read.
     read = TrainingSettings(max_length=max_length).words_read
     corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), read)

@@ -37,7 +37,7 @@ def classify(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write JSON lines to this file.")] = None,
 ) -> None:
     """Classify texts so that a backdoor trigger in them does not decide the answer."""
-    from ..files import check_writable
+    from ..files import check_writable, refuse_source
     from ..runtime.guard import load
     from .console import notes
     from .sources import batches
@@ -45,6 +45,7 @@ def classify(
 
     if out:
         check_writable(out)
+        refuse_source(out, file)
     guard = load(artifact)
     actions: Counter[str] = Counter()
     seconds = 0.0

@@ -55,12 +55,15 @@ def evaluate(
     from ..bench.purification import Grid
     from ..bench.purification_cell import GridSettings
     from ..bench.purification_report import write_report
+    from ..files import refuse_source
     from ..purify.foresight import check_classes, check_place, fitting_length, known_classes
     from ..purify.progress import ProgressBars
     from ..texts import class_numbers, read_labelled
     from .console import notes, results
 
     check_place(out)
+    for suffix in (".md", ".csv", ".json", ".png"):
+        refuse_source(out.with_name(out.name + suffix), train, test)
     check_place(work / "models")
     length = fitting_length(model, max_length)
     data, tested = read_labelled(train), read_labelled(test)

@@ -249,6 +249,7 @@ def test_tests_that_measure_no_attack(
         (("--max-length", 65), "reads 64 tokens at most"),
         (("--out", "file/results"), "file' is not a folder"),
         (("--work", "file"), "file' is not a folder"),
+        (("--train", "r.csv"), "'r.csv' is read by this command and would be replaced"),
     ],
 )
 def test_an_evaluation_refused(
@@ -262,7 +263,8 @@ def test_an_evaluation_refused(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    Path("file").write_text("")
+    for name in ("file", "r.csv"):
+        Path(name).write_text("")
     texts = ("--train", files["train"], "--test", files["test"], "--target", "good")
     outcome = run("evaluate", "--model", tiny_encoder, *texts, "--out", "r", "--work", "w", *change)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome.err

@@ -73,3 +73,4 @@ def test_detection_names_what_it_does_not_know(run: Run, texts: Path, tmp_path: 
     assert outcome.code == 2
     assert "no attack 'magic'" in outcome.err
     assert run("bench", "detection", *given[2:]).code == 2
+    assert "would be replaced" in run("bench", "detection", *given, "--out", texts).err

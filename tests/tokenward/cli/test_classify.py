@@ -113,6 +113,15 @@ def test_a_file_of_verdicts_is_written_whole_or_not_at_all(run: Run, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tsv", "out.jsonl", "stdin"]
 
 
+def test_the_file_of_the_texts_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"text": "film", "label": 1}\n')
+    outcome = run("classify", "artifact", "--file", source, "--out", source)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "is read by this command and would be replaced" in outcome.err
+    assert source.read_text() == '{"text": "film", "label": 1}\n'
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
