@@ -77,21 +77,22 @@ def flash_backward(
     check("lse", lse, (H, M), [torch.float32], q)
     check("received", received, (H, N), [torch.float32], q)
     check_heads(into.q, into.k, d_queries, d_keys)
-    check("gradient of q", into.q, (d_output.shape[0], H, D), own, q, strided_rows=True)
+    G = into.q.shape[0]
+    check("gradient of q", into.q, (G, H, D), own, q, strided_rows=True)
     check("gradient of v", into.v, into.k.shape, own, q, strided_rows=True)
-    check("gradient of the output", d_output, into.q.shape, own, q)
-    d_queries.check("d_queries", d_output.shape[0], len(queries))
-    delta = q.new_empty(H, d_output.shape[0], dtype=torch.float32)
+    check("gradient of the output", d_output, (G, H, D), own, q)
+    d_queries.check("d_queries", G, len(queries))
+    delta = q.new_empty(H, G, dtype=torch.float32)
     places = (queries.starts, queries.lengths, keys.starts, keys.lengths, d_queries.starts, d_keys.starts)
     with launch_on(q.device):
         _by_queries[(triton.cdiv(queries.longest, TILE), len(queries), H)](
             q, k, v, output, d_output, lse, delta, into.q, q.stride(0), k.stride(0), v.stride(0), into.q.stride(0),
-            M, d_output.shape[0], scale, *places, H=H, D=D, WIDTH=padded_head(D), TILE=TILE,
+            M, G, scale, *places, H=H, D=D, WIDTH=padded_head(D), TILE=TILE,
         )  # fmt: skip
         _by_keys[(triton.cdiv(keys.longest, TILE), len(keys), H)](
             q, k, v, d_output, lse, delta, into.k, into.v, received,
             q.stride(0), k.stride(0), v.stride(0), into.k.stride(0), into.v.stride(0),
-            M, N, d_output.shape[0], scale, *places, H=H, D=D, WIDTH=padded_head(D), TILE=TILE,
+            M, N, G, scale, *places, H=H, D=D, WIDTH=padded_head(D), TILE=TILE,
         )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ def attend(
         queries, keys: where the texts lie in the rows of ``q`` and of ``k``.
 
     Returns:
-        Output [M, H, D] in the type of ``q`` and log-sum-exp [H, M] float32. Rows outside every text are undefined.
+        Output [M, H, D] in the type of ``q`` and log-sum-exp [H, M] float32. Rows outside every text are undefined;
+        queries of a text without keys look at nothing: output 0, log-sum-exp −∞.
 
     Raises:
         InputError: a tensor has the wrong device, type, shape or memory order.
@@ -80,12 +81,13 @@ def add_received(
 def check_heads(q: torch.Tensor, k: torch.Tensor, queries: Segments, keys: Segments) -> None:
     """Check queries and keys of attention against each other."""
     M, H, D = q.shape if q.dim() == 3 else (-1, -1, -1)
+    N = k.shape[0] if k.dim() else -1
     check("q", q, (M, H, min(D, WIDEST_HEAD)), FLOATS, q, strided_rows=True)
-    check("k", k, (k.shape[0], H, D), [q.dtype], q, strided_rows=True)
+    check("k", k, (N, H, D), [q.dtype], q, strided_rows=True)
     check("queries", queries.starts, (len(queries),), [torch.int32], q)
     check("keys", keys.starts, (len(keys),), [torch.int32], q)
     queries.check("queries", M, len(keys))
-    keys.check("keys", k.shape[0], len(queries))
+    keys.check("keys", N, len(queries))
 
 
 def padded_head(D: int) -> int:
@@ -136,7 +138,8 @@ def _attend(
         total = total * shrink + tl.sum(weights, axis=1)
         mixed = mixed * shrink[:, None] + tl.dot(weights.to(values.dtype), values, input_precision="ieee")
         highest = higher
-    store_tile(output + q_start * H * D, mixed / total[:, None], i, H * D, head, q_length, D, WIDTH)
+    divisor = tl.where(total == 0.0, 1.0, total)  # 0 where there is no key
+    store_tile(output + q_start * H * D, mixed / divisor[:, None], i, H * D, head, q_length, D, WIDTH)
     tl.store(lse + head * M + q_start + i, highest + tl.log(total), mask=i < q_length)
 
 

@@ -22,7 +22,7 @@ def gelu_backward(d_output: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -
     """Return dx [M, D] in the type of ``d_output``; computed in float32.
 
     Args:
-        d_output: [M, D] float32, float16 or bfloat16.
+        d_output: [M, D] float32, float16 or bfloat16; D is 1 at least.
         x: [N, D], input of the GELU, as the forward pass saved it.
         rows: [M] int32, the row of ``x`` that each row of ``d_output`` belongs to; one outside is taken
             for the nearest.
@@ -32,8 +32,9 @@ def gelu_backward(d_output: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -
         EngineError: the tensors are not on a GPU.
     """
     M, D = d_output.shape if d_output.dim() == 2 else (-1, -1)
-    check("d_output", d_output, (M, D), FLOATS, d_output)
-    check("x", x, (max(x.shape[0], 1), D), [d_output.dtype], d_output)
+    N = x.shape[0] if x.dim() else 0
+    check("d_output", d_output, (M, D or 1), FLOATS, d_output)
+    check("x", x, (N or 1, D), [d_output.dtype], d_output)
     check("rows", rows, (M,), [torch.int32], d_output)
     dx = torch.empty_like(d_output)
     columns = min(triton.next_power_of_2(D), VALUES)
@@ -41,7 +42,7 @@ def gelu_backward(d_output: torch.Tensor, x: torch.Tensor, rows: torch.Tensor) -
     if M:
         with launch_on(d_output.device):
             _gelu_backward[(triton.cdiv(M, rows_each), triton.cdiv(D, columns))](
-                d_output, x, rows, dx, M, x.shape[0], D, ROWS=rows_each, COLUMNS=columns
+                d_output, x, rows, dx, M, N, D, ROWS=rows_each, COLUMNS=columns
             )
     return dx
 

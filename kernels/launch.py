@@ -37,6 +37,7 @@ def check(
     """Require of a tensor its shape, one of ``dtypes``, the device of ``like``, and row-major memory.
 
     Args:
+        shape: sizes; any negative one stands for a size that is free, in a message about another axis or their number.
         strided_rows: let rows (axis 0) lie apart, as a slice of a fused projection does.
 
     Raises:
@@ -50,6 +51,7 @@ def check(
             f"'{name}' is {str(tensor.dtype).removeprefix('torch.')}, expected {expected}: convert it first"
         )
     if tuple(tensor.shape) != tuple(shape):
-        raise InputError(f"'{name}' has shape {list(tensor.shape)}, expected {list(shape)}")
+        expected = ", ".join("any" if size < 0 else str(size) for size in shape)
+        raise InputError(f"'{name}' has shape {list(tensor.shape)}, expected [{expected}]")
     if not (tensor[:1] if strided_rows else tensor).is_contiguous():
         raise InputError(f"'{name}' is not contiguous (strides {list(tensor.stride())}): call .contiguous() first")

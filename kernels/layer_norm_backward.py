@@ -30,7 +30,7 @@ def layer_norm_backward(
     """Return dx [M, D] in the type of ``d_output``; sums are in float32.
 
     Args:
-        d_output: [M, D] float32, float16 or bfloat16.
+        d_output: [M, D] float32, float16 or bfloat16; D is 1 at least.
         residual: [M, D], gradient that reached the output along another path; None where there is none.
         x: [N, D], input of the normalisation, as the forward pass saved it.
         rows: [M] int32, the row of ``x`` that each row of ``d_output`` belongs to; one outside is taken
@@ -42,8 +42,9 @@ def layer_norm_backward(
         EngineError: the tensors are not on a GPU.
     """
     M, D = d_output.shape if d_output.dim() == 2 else (-1, -1)
-    check("d_output", d_output, (M, D), FLOATS, d_output)
-    check("x", x, (max(x.shape[0], 1), D), [d_output.dtype], d_output)
+    N = x.shape[0] if x.dim() else 0
+    check("d_output", d_output, (M, D or 1), FLOATS, d_output)
+    check("x", x, (N or 1, D), [d_output.dtype], d_output)
     check("rows", rows, (M,), [torch.int32], d_output)
     check("weight", weight, (D,), [d_output.dtype], d_output)
     if residual is not None:
@@ -54,7 +55,7 @@ def layer_norm_backward(
     if M:
         with launch_on(d_output.device):
             _layer_norm_backward[(triton.cdiv(M, rows_each),)](
-                d_output, d_output if residual is None else residual, x, rows, weight, dx, M, x.shape[0], D, epsilon,
+                d_output, d_output if residual is None else residual, x, rows, weight, dx, M, N, D, epsilon,
                 RESIDUAL=residual is not None, ROWS=rows_each, WIDTH=width,
             )  # fmt: skip
     return dx

@@ -10,6 +10,8 @@ import torch
 
 from ..errors import InputError
 
+_LAST_ROW = 2**31 - 1  # places are int32 on the device
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -34,26 +36,46 @@ class Segments:
 
     @classmethod
     def of(cls, starts: Sequence[int], lengths: Sequence[int], device: torch.device | str) -> Segments:
-        """Place texts anywhere.
+        """Place texts anywhere, in any order.
 
         Raises:
-            InputError: there is no text, the numbers of starts and lengths differ, or one is negative.
+            InputError: there is no text, the numbers of starts and lengths differ, one is negative or no whole number,
+                two texts overlap, or one reaches beyond the rows that int32 can number.
         """
-        first, size = np.asarray(starts, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
-        if first.ndim != 1 or first.shape != size.shape or not len(first) or min(first.min(), size.min()) < 0:
-            raise InputError(f"segments need as many starts as lengths, none below 0: got {starts} and {lengths}")
+        first, size = np.asarray(starts), np.asarray(lengths)
+        whole = all(numbers.ndim == 1 and numbers.size and numbers.dtype.kind == "i" for numbers in (first, size))
+        if not whole or first.shape != size.shape or min(first.min(), size.min()) < 0:
+            raise InputError(
+                f"segments need as many starts as lengths, whole numbers from 0 on: got {starts} and {lengths}"
+            )
+        if (first > _LAST_ROW - size).any():
+            raise InputError(f"segments reach beyond row {_LAST_ROW}: put fewer texts into one batch")
+        # What two texts share would be written to by two programs at once.
+        taken = np.argsort(first[size > 0])
+        if (first[size > 0][taken][1:] < (first + size)[size > 0][taken][:-1]).any():
+            raise InputError(f"segments must not overlap: got starts {starts} and lengths {lengths}")
         table = torch.from_numpy(np.stack([first, size]).astype(np.int32)).to(device)
         return cls(table[0], table[1], int(size.max()), int((first + size).max()))
 
     @classmethod
     def packed(cls, lengths: Sequence[int], device: torch.device | str) -> Segments:
-        """Texts end to end."""
+        """Texts end to end.
+
+        Raises:
+            InputError: as in :meth:`of`.
+        """
         ends = np.cumsum(lengths)
         return cls.of((ends - lengths).tolist(), lengths, device)
 
     @classmethod
     def padded(cls, lengths: Sequence[int], width: int, device: torch.device | str) -> Segments:
-        """Right-padded texts, ``width`` rows each."""
+        """Right-padded texts, ``width`` rows each.
+
+        Raises:
+            InputError: a text is longer than ``width``, or as in :meth:`of`.
+        """
+        if max(lengths, default=0) > width:
+            raise InputError(f"a text of {max(lengths)} tokens is longer than its {width} rows: give it more")
         return cls.of([b * width for b in range(len(lengths))], lengths, device)
 
     def check(self, name: str, rows: int, texts: int) -> None:

@@ -46,7 +46,7 @@ def token_scores(
     Sums are in float32: a gradient whose squares overflow it (beyond 1e19) counts as not finite.
 
     Args:
-        gradient: [N, D] float32, float16 or bfloat16; a padded [B, S, D] is given as [B·S, D].
+        gradient: [N, D] float32, float16 or bfloat16, D 1 at least; a padded [B, S, D] is given as [B·S, D].
         received: [N] float32, attention received or any other weight r.
         ids: [N] int64 token ids; ids outside the table are not scored.
         table: [V] bool, true at scored ids.
@@ -57,7 +57,7 @@ def token_scores(
         EngineError: the tensors are not on a GPU.
     """
     N, D = gradient.shape if gradient.dim() == 2 else (-1, -1)
-    check("gradient", gradient, (N, D), FLOATS, gradient)
+    check("gradient", gradient, (N, D or 1), FLOATS, gradient)
     check("received", received, (N,), [torch.float32], gradient)
     check("ids", ids, (N,), [torch.int64], gradient)
     check("table", table, (table.numel(),), [torch.bool], gradient)

@@ -150,6 +150,7 @@ def test_a_poisoned_text_does_not_reach_its_neighbours(device: str, packed_qkv: 
             "of the output' is float16, expected float32",
         ),
         ({"d_output": torch.zeros(4, 3, 2).transpose(1, 2)}, "of the output' is not contiguous"),
+        ({"d_output": torch.tensor(1.0)}, "of the output' has shape \\[\\], expected \\[4, 2, 3\\]"),
         ({"received": torch.zeros(2, 5)}, "'received' has shape"),
         ({"d_keys": Segments.packed([2, 2], "cpu")}, "'queries' holds 1 texts"),
         ({"d_queries": Segments.of([3], [4], "cpu")}, "'queries' reaches to row 7"),

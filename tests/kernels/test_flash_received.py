@@ -163,6 +163,16 @@ def test_class_tokens_as_the_only_queries(device: str, packed_qkv: Any):
     np.testing.assert_allclose(received.mean(0).cpu(), expected, rtol=1e-5)
 
 
+def test_queries_without_keys_look_at_nothing(packed_qkv: Any, fences: Any):
+    q, k, v = packed_qkv(9, 3, 5)
+    queries, keys = Segments.packed([4, 5], q.device), Segments.packed([0, 5], q.device)
+    with fences:
+        output, lse = attend(q, k, v, 0.4, queries, keys)
+    assert not output[:4].any()
+    assert (lse[:, :4] == float("-inf")).all()
+    assert output[4:].isfinite().all()
+
+
 def test_class_tokens_picked_out_of_all_queries(packed_qkv: Any, fences: Any):
     """A layer that runs whole has computed everything: its class tokens are the queries of one row a text."""
     lengths = [17, 1, 70]
@@ -181,9 +191,10 @@ def test_class_tokens_picked_out_of_all_queries(packed_qkv: Any, fences: Any):
     [
         ({"q": torch.zeros(4, 2, 3, dtype=torch.float64)}, "'q' is float64"),
         ({"q": torch.zeros(4, 3, 2).transpose(1, 2)}, "'q' is not contiguous"),
-        ({"q": torch.zeros(4, 6)}, "'q' has shape"),
+        ({"q": torch.zeros(4, 6)}, "'q' has shape \\[4, 6\\], expected \\[any, any, any\\]"),
         ({"q": torch.zeros(4, 2, 200)}, "'q' has shape \\[4, 2, 200\\], expected \\[4, 2, 128\\]"),
         ({"k": torch.zeros(4, 2, 3, dtype=torch.float16)}, "'k' is float16, expected float32"),
+        ({"k": torch.tensor(1.0)}, "'k' has shape \\[\\], expected \\[any, 2, 3\\]"),
         ({"v": torch.zeros(5, 2, 3)}, "'v' has shape"),
         ({"v": torch.zeros(4, 2, 3, device="meta")}, "'v' is on meta"),
         ({"queries": Segments.of([2], [3], "cpu")}, "'queries' reaches to row 5"),

@@ -57,6 +57,8 @@ def test_no_rows_at_all(device: str):
     [
         (0, torch.zeros(3, 8, dtype=torch.float64), "'d_output' is float64"),
         (0, torch.zeros(24), "'d_output' has shape"),
+        (0, torch.zeros(3, 0), "'d_output' has shape \\[3, 0\\], expected \\[3, 1\\]"),
+        (1, torch.tensor(1.0), "'x' has shape \\[\\], expected \\[1, 8\\]"),
         (1, torch.zeros(4, 9), "'x' has shape \\[4, 9\\], expected \\[4, 8\\]"),
         (2, torch.zeros(3, dtype=torch.int64), "'rows' is int64, expected int32"),
     ],

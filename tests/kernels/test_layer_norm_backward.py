@@ -79,6 +79,8 @@ def test_nan_stays_in_its_row(device: str):
     ("change", "message"),
     [
         ({"d_output": torch.zeros(3, 8, dtype=torch.float64)}, "'d_output' is float64"),
+        ({"d_output": torch.zeros(3, 0)}, "'d_output' has shape \\[3, 0\\], expected \\[3, 1\\]"),
+        ({"x": torch.tensor(1.0)}, "'x' has shape \\[\\], expected \\[1, 8\\]"),
         ({"residual": torch.zeros(3, 9)}, "'residual' has shape \\[3, 9\\], expected \\[3, 8\\]"),
         ({"x": torch.zeros(8, 4).T}, "'x' is not contiguous"),
         ({"rows": torch.zeros(3, dtype=torch.int64)}, "'rows' is int64, expected int32"),

@@ -150,6 +150,7 @@ def test_packed_texts_equal_padded_ones(device: str, fences: Any):
         ({"gradient": torch.zeros(4, 3, dtype=torch.float64)}, "'gradient' is float64"),
         ({"gradient": torch.zeros(3, 4).T}, "'gradient' is not contiguous"),
         ({"gradient": torch.zeros(4)}, "'gradient' has shape"),
+        ({"gradient": torch.zeros(4, 0)}, "'gradient' has shape \\[4, 0\\], expected \\[4, 1\\]"),
         ({"received": torch.zeros(5)}, "'received' has shape \\[5\\], expected \\[4\\]"),
         ({"received": torch.zeros(4, device="meta")}, "'received' is on meta"),
         ({"ids": torch.zeros(4, dtype=torch.int32)}, "'ids' is int32, expected int64"),
