@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from tokenizers import Tokenizer as FastTokenizer
 
-# Every word of a ranking is named, and texts repeat their words.
-_KEPT = 16_384
-_LONGEST_KEPT = 32
+# (so many characters at most, how many names are kept). Every word of a ranking is named, and texts repeat their words;
+# a text without a blank, as encoded data is, has one word, which is named for every question about it.
+_KEPT = ((32, 16_384), (1 << 12, 256), (1 << 20, 4))
 _BLANK_MARK = "▁"  # what SentencePiece's own normalisation makes of a blank, and puts before a text
 
 
@@ -28,11 +28,14 @@ class Names:
         ]
         longest_first = sorted(verbatim, key=lambda token: (-len(token), token))
         self._verbatim = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if verbatim else None
-        self._kept = lru_cache(_KEPT)(self._name)
+        self._kept = [(longest, lru_cache(count)(self._name)) for longest, count in _KEPT]
 
     def of(self, span: str) -> str:
         """The name of a span."""
-        return self._kept(span) if len(span) <= _LONGEST_KEPT else self._name(span)
+        for longest, kept in self._kept:
+            if len(span) <= longest:
+                return kept(span)
+        return self._name(span)
 
     def _name(self, span: str) -> str:
         name = self._normalised(span)

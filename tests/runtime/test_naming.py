@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, models, normalizers
@@ -21,6 +22,17 @@ def tokenizer(normalizer: normalizers.Normalizer | None) -> FastTokenizer:
 UNCASED = tokenizer(normalizers.BertNormalizer())
 LLAMA = tokenizer(normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]))
 NUMBERED = tokenizer(normalizers.Replace("a", "aa"))  # grows each time: no name can be made with it
+
+
+@pytest.mark.parametrize(("length", "made"), [(20, 1), (400, 1), (400_000, 1), (1 << 21, 2)])
+def test_a_word_is_normalised_once_however_often_its_text_names_it(
+    length: int, made: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(Names, "_name", lambda _, span: calls.append(span) or span.lower())
+    names = Names(UNCASED)
+    assert [names.of(span * length) for span in ("A", "B", "A", "B")] == ["a" * length, "b" * length] * 2
+    assert len(calls) == 2 * made, "what is too long to be kept is made again"
 
 
 def test_case_accents_and_blanks_make_no_other_name() -> None:
