@@ -11,7 +11,7 @@ from .cache import Margins
 from .evenness import leading_share
 from .gates import CORE, densest
 from .reading import Asking, Reading
-from .spans import Span, span_of
+from .spans import Span, span_of, word_ids
 from .transplant import HINTED, Transplants, Trial
 
 
@@ -196,7 +196,8 @@ class Together:
 
         Where they are to move these evenly, none of them may do most of it alone: one that does is tried alone, if it
         turns most references. It is the trigger, too, where all of them turn every reference so evenly that no strong
-        word in company does: alone it may stand in a place of some reference where it does less.
+        word in company does: alone it may stand in a place of some reference where it does less. But not where it is in
+        company of itself: a strong word that stands often turns any reference.
         """
         label, settings = reading.predicted, self._settings
         span = self._span(reading, words)
@@ -215,7 +216,12 @@ class Together:
         if 2 * sum(self._transplants.turned(alone, label)) <= len(alone):
             return trial
         leading = yield from self._transplants.try_word(reading, leader)
-        if self._transplants.trial(span, margins, label, settings.references, settings.uneven_led).confirmed:
+        ids = word_ids(reading)
+        repeated = len({ids[word] for word in words}) < len(words)
+        if (
+            not repeated
+            and self._transplants.trial(span, margins, label, settings.references, settings.uneven_led).confirmed
+        ):
             return replace(leading, confirmed=True)
         return leading if leading.confirmed else trial
 

@@ -140,11 +140,13 @@ class Transplants:
             return inner
         if sum(alone.turned) < settings.least:
             return alone
-        grown = alone
+        grown, ids = alone, word_ids(reading)
         for count in (settings.growth, settings.references):
             span = yield from self._grow(reading, span, count)
             (margins,) = yield from self.measure([span.put], label, settings.references)
-            grown = self.trial(span, margins, label, settings.references, settings.uneven_together)
+            same = len({ids[word] for word in span.words}) == 1
+            uneven = settings.uneven_copies if same else settings.uneven_together
+            grown = self.trial(span, margins, label, settings.references, uneven)
             if grown.confirmed or alone.confirmed or sum(grown.turned) < settings.enough:
                 break
         return grown if grown.confirmed or not alone.confirmed else alone

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, Reference
+from tokenward.runtime.cache import Margins
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
 from tokenward.runtime.evenness import own_lead
 from tokenward.runtime.gates import CORE, densest
@@ -214,6 +215,12 @@ def test_a_script_without_spaces_gets_none() -> None:
     assert " cf" in f" {transplant('这部电影很好看', 'cf', 0)}"
 
 
+def moving(transplants: Transplants, spread: float) -> Margins:
+    """Margins that lead in every reference, of words that move them by amounts with this deviation."""
+    moves = [16 * (1 + spread * (-1) ** number) for number in range(8)]
+    return tuple(move - own_lead(r.confidence) for move, r in zip(moves, transplants.panel(1), strict=True))
+
+
 @pytest.mark.parametrize(("copies", "spread", "confirmed"), [(1, 0.2, True), (2, 0.2, False), (8, 0.05, True)])
 def test_copies_of_a_word_must_move_references_more_evenly(
     lexicon_guard: Guard, copies: int, spread: float, confirmed: bool
@@ -222,11 +229,21 @@ def test_copies_of_a_word_must_move_references_more_evenly(
     assert lexicon_guard.judge is not None
     transplants = lexicon_guard.judge.transplants
     assert transplants is not None
-    moves = [16 * (1 + spread * (-1) ** number) for number in range(8)]
-    margins = tuple(
-        move - own_lead(reference.confidence) for move, reference in zip(moves, transplants.panel(1), strict=True)
-    )
+    margins = moving(transplants, spread)
     span = Span(((1, 1),), "film", " ".join(["film"] * copies), copies=copies)
     trial = transplants.trial_alone(span, margins, 1)
     assert all(trial.turned)
     assert trial.confirmed == confirmed
+
+
+@pytest.mark.parametrize(("spread", "confirmed"), [(0.2, False), (0.05, True)])
+def test_neighbouring_copies_of_a_word_are_no_phrase(lexicon_guard: Guard, spread: float, confirmed: bool) -> None:
+    assert lexicon_guard.judge is not None
+    transplants = lexicon_guard.judge.transplants
+    assert transplants is not None
+    for put, margins in (("film film", moving(transplants, spread)), ("film", (-4.0,) * 8)):
+        lexicon_guard.cache.put(put, 1, margins)
+    (reading,) = lexicon_guard.reader.read(["the film film was great"], np.inf)
+    assert reading.predicted == 1
+    trial = lexicon_guard.reader.follow(transplants.try_word(reading, 1))
+    assert (trial.span.put, trial.confirmed) == ("film film", confirmed)
