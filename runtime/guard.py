@@ -204,12 +204,15 @@ def load(
         ArtifactError: the folder is missing, altered, incomplete or of an unknown schema, or the checkpoint is not
             the one it was exported from.
         EngineError: the graph cannot be loaded, or there is no GPU for an engine that needs one.
-        InputError: the engine is unknown.
+        InputError: the engine is unknown, or an argument is of another type.
         MissingExtraError: the engine's package is not installed.
     """
-    options = options or GuardOptions()
-    if not isinstance(options, GuardOptions) or not isinstance(path, (str, Path)):
-        raise InputError("load takes the path of an artifact, as a string or Path, and options as GuardOptions")
+    options = GuardOptions() if options is None else options
+    if not isinstance(options, GuardOptions):
+        raise InputError(f"options is {type(options).__name__}, expected GuardOptions of {__name__}: give that or None")
+    for name, value in (("path", path), ("checkpoint", "" if checkpoint is None else checkpoint)):
+        if not isinstance(value, (str, Path)):
+            raise InputError(f"{name} is {type(value).__name__}, expected a string or Path: give that of a folder")
     artifact = load_artifact(path)
     opened = open_engine(engine, artifact, options.threads, None if checkpoint is None else Path(checkpoint))
     return Guard(artifact, opened, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from .errors import InputError
@@ -26,6 +26,10 @@ def listed(texts: Any) -> list[Any]:
     """
     if isinstance(texts, str):
         return [texts]
-    if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
+    try:
+        each = None if isinstance(texts, (bytes, Mapping)) else iter(texts)
+    except TypeError:  # what says that it is iterable need not be: an array without an axis
+        each = None
+    if each is None:
         raise InputError(f"texts are {type(texts).__name__}, expected a string or a sequence of strings")
-    return list(texts)
+    return list(each)

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,19 @@ def test_engines_that_cannot_be_had(tiny_artifact: Path) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(EngineError, match="needs an NVIDIA GPU and there is none here"):
             tokenward.load(tiny_artifact, engine="torch-cuda")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"options": {}}, "options is dict, expected GuardOptions"),
+        ({"checkpoint": 3}, "checkpoint is int, expected a string or Path"),
+        ({"path": None}, "path is NoneType, expected a string or Path"),
+    ],
+)
+def test_load_is_told_what_it_takes(tiny_artifact: Path, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tokenward.load(**{"path": tiny_artifact, "engine": "onnx", **wrong})
 
 
 def test_serving_loads_no_training_framework(tiny_artifact: Path) -> None:

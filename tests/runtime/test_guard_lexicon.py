@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -173,7 +174,7 @@ def test_texts_may_be_mappings_as_pipelines_take_them(lexicon_guard: Guard) -> N
         lexicon_guard([{"text": "a", "text_pair": "b"}])
 
 
-@pytest.mark.parametrize("texts", [None, 3, b"film", {"text": "film"}])
+@pytest.mark.parametrize("texts", [None, 3, b"film", {"text": "film"}, np.array("film")])
 def test_what_is_no_text(lexicon_guard: Guard, texts: Any) -> None:
     with pytest.raises(InputError, match="expected a string or a sequence of strings"):
         lexicon_guard.classify(texts)
