@@ -31,7 +31,7 @@ class Gated:
 
 
 def rows_at_or_above(op: Emitter, bound: ir.Value, gate: ir.Value) -> ir.Value:
-    """Rows whose score may reach ``gate``: bool [batch]; all at −∞, none at +∞, and those of a NaN bound always."""
+    """Rows whose score may reach ``gate``: bool [batch]; all at −∞, none at +∞; between, those of a NaN bound, too."""
     below = op.Less(op.term(bound) * (1.0 + _SLACK), gate)
     rows = op.Not(op.Or(below, op.Equal(gate, float("inf")))).value
     rows.shape = ir.Shape([BATCH])

@@ -11,7 +11,7 @@ from tokenward.export.annotation import annotate
 from tokenward.export.assembly import finish, guard_graph
 from tokenward.export.discovery import discover
 from tokenward.export.emitter import Emitter
-from tokenward.export.gate import Gated, gate_rows
+from tokenward.export.gate import Gated, gate_rows, rows_at_or_above
 from tokenward.export.presets import ExportSettings, plan
 from tokenward.export.session import run_graph, serving_session
 from tokenward.kernels import reference
@@ -95,6 +95,26 @@ def test_the_gated_part_is_inside_the_if_alone() -> None:
     assert "GatherND" in inside
     assert "GatherND" not in outside
     assert outside.count("If") == 1
+
+
+@pytest.mark.parametrize(
+    ("gate", "chosen"),
+    [
+        (-np.inf, [True, True, True, True]),
+        (2.0, [False, True, True, True]),
+        (2.00005, [False, True, True, True]),  # a score of 2.00005 may have a bound of 2 by rounding
+        (2.001, [False, False, True, True]),
+        (np.inf, [False, False, False, False]),
+    ],
+)
+def test_rows_at_the_gate(gate: float, chosen: list[bool]) -> None:
+    bound = ir.Value(name="bound", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch"]))
+    threshold = ir.Value(name="gate", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]))
+    graph = ir.Graph([bound, threshold], [], nodes=[], opset_imports={"": 20}, name="main")
+    graph.outputs.append(rows_at_or_above(Emitter(graph), bound, threshold))
+    session = onnxruntime.InferenceSession(ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString())
+    feed = {"bound": np.array([0, 2, np.inf, np.nan], np.float32), "gate": np.array(gate, np.float32)}
+    assert session.run(None, feed)[0].tolist() == chosen
 
 
 @pytest.fixture(scope="module", params=["bert", "gpt2 last"])
