@@ -71,13 +71,14 @@ def differentiate(
     region: where the nodes go (see `Region`); default: the end of `graph`.
 
     Constants get no cotangent, and the forward graph stays as it is except that a normalisation or Split node may
-    gain the optional outputs that its gradient reuses. Raises `ExportError` where the opset is older than 13, where an
-    op on a path has no rule (the message names the node and says how to add one), where a rule does not cover a use, or
-    where `y` does not depend on `x`.
+    gain the optional outputs that its gradient reuses. Raises `ExportError` where the opset is older than 13, where a
+    value of `x` holds no floats (as the indices of a Gather do), where an op on a path has no rule (the message names
+    the node and says how to add one), where a rule does not cover a use, or where `y` does not depend on `x`.
     """
     targets = [x] if isinstance(x, ir.Value) else list(x)
     _require_opset(graph)
     _annotate(graph)
+    _require_floats(targets)
     correct_sizes(graph, y)
     active = _dependent_values(graph, targets)
     if y not in active:
@@ -113,6 +114,15 @@ def _require_opset(graph: ir.Graph) -> None:
             f"cannot differentiate a graph of opset {opset}: the least opset is {_OLDEST}; convert the model first, "
             f"e.g. with onnx.version_converter.convert_version(model, {_OLDEST})"
         )
+
+
+def _require_floats(targets: Sequence[ir.Value]) -> None:
+    for value in targets:
+        if value.dtype not in _DIFFERENTIABLE:
+            raise ExportError(
+                f"cannot differentiate by '{value.name}': it holds {value.dtype}, which cannot vary smoothly; "
+                "name a value of floats"
+            )
 
 
 def _annotate(graph: ir.Graph) -> None:

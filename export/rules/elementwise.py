@@ -53,7 +53,8 @@ def power(step: Step, i: int) -> Term:
     """x̄₀ = ȳ·x₁·x₀^(x₁−1), 0 where x₁ = 0; x̄₁ = ȳ·y·ln x₀, 0 where x₀ = 0."""
     op, x = step.op, step.x(0)
     if i == 1:
-        return step.dy * step.y() * op.Log(op.Where(op.Equal(x, 0.0), 1.0, x))
+        dx = step.dy * step.y() * op.Log(op.Where(op.Equal(x, 0.0), 1.0, x))
+        return dx if step.dtype(1) == step.dtype(0) else op.Cast(dx, to=step.dtype(1))
     exponent = step.constant(1)
     if exponent is not None and exponent.size == 1:
         p = float(exponent.item())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from ..emitter import Term
 from ..registry import rule
 from ..step import Step
@@ -19,8 +21,12 @@ def reduce_mean(step: Step, i: int) -> Term:
     op, sizes = step.op, [step.size(0, axis) for axis in _axes(step)]
     if not sizes:
         return step.dy
-    n = op.ReduceProd(op.Concat(*sizes, axis=0), keepdims=0)
-    return _spread(step, step.dy / op.Cast(n, to=step.dtype(0)))
+    n, dtype = op.ReduceProd(op.Concat(*sizes, axis=0), keepdims=0), step.dtype(0)
+    if dtype != ir.DataType.FLOAT16:
+        return _spread(step, step.dy / op.Cast(n, to=dtype))
+    # Half precision ends at 65,504: a larger n would be infinite and the gradient 0.
+    share = op.Cast(step.dy, to=ir.DataType.FLOAT) / op.Cast(n, to=ir.DataType.FLOAT)
+    return _spread(step, op.Cast(share, to=dtype))
 
 
 @rule("ReduceMax", "ReduceMin")

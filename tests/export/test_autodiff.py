@@ -189,6 +189,22 @@ def test_independent_values_are_an_error() -> None:
         differentiate(model.graph, named(model, "y"), named(model, "x"))
 
 
+@pytest.mark.parametrize(
+    ("signature", "body", "holds"),
+    [
+        ("float[V] w, int64[N] x => float[N] y", "y = Gather(w, x)", "INT64"),
+        ("float[N] a, float[N] b, bool[N] x => float[N] y", "y = Where(x, a, b)", "BOOL"),
+        ("float[N] a, int64[N] x => float[N] y", "z = Cast<to=1>(x)  y = Mul(a, z)", "INT64"),
+    ],
+)
+def test_what_holds_no_floats_has_no_gradient(signature: str, body: str, holds: str) -> None:
+    model = parse(signature, body)
+    before = len(model.graph)
+    with pytest.raises(ExportError, match=f"by 'x': it holds {holds}, which cannot vary smoothly; name a value of"):
+        differentiate(model.graph, named(model, "y"), [model.graph.inputs[0], named(model, "x")])
+    assert len(model.graph) == before
+
+
 def test_a_dependence_through_the_body_of_an_if_is_not_missed() -> None:
     branch = "() => (float[N] {0}) {{ {0} = {1}(x) }}"
     body = f"y = If(c) <then_branch = t {branch.format('p', 'Exp')}, else_branch = e {branch.format('q', 'Neg')}>"

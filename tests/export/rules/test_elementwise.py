@@ -91,6 +91,12 @@ def test_powers_of_zero(check_gradient, exponent, known):
         check_gradient("y = Pow(x0, x1)", x, p.astype(np.int64), like=torch.pow)
 
 
+def test_power_with_an_exponent_of_another_precision(check_gradient):
+    body = "h = Cast<to=11>(x0)  q = Exp(x1)  p = Pow(h, q)  y = Cast<to=OWN>(p)"
+    x = positive(np.random.default_rng(0), (2, 2, 3))
+    check_gradient(body, *x, like=lambda x, p: x ** p.exp())
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
 def test_powers_of_zero_with_several_constant_exponents(check_gradient, dtype):
     x, p = np.array([[0.0, 0.0, 0.0], [-2.0, -2.0, -2.0]]), np.array([0, 2, 3], dtype)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
 
 from tokenward.errors import ExportError
+from tokenward.export.autodiff import differentiate
 
 PROPERTY = settings(max_examples=20, deadline=None, derandomize=True)
 AXES = st.sampled_from(["sizes", "symbols", "nothing"])
@@ -60,6 +63,17 @@ def test_reductions_of_one_number(check_gradient, op, keep):
 @pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax"])
 def test_no_axes_may_mean_no_reduction(check_gradient, op):
     check_gradient(f"y = {op}<noop_with_empty_axes=1>(x0)", draw((2, 3)), like=torch.clone)
+
+
+def test_the_mean_of_more_than_half_precision_counts():
+    """In ONNX's reference evaluator: ONNX Runtime computes half precision in single on a CPU."""
+    model = ir.from_onnx_text(
+        '<ir_version: 10, opset_import: ["": 20]> g (float16[M, N] x) => (float16[1, 1] y) { y = ReduceMean(x) }'
+    )
+    model.graph.outputs.append(differentiate(model.graph, model.graph.outputs[0], model.graph.inputs[0]))
+    _, found = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": np.zeros((2, 35_000), np.float16)})
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, 1 / 70_000, rtol=1e-2)
 
 
 def test_ties_share_the_gradient(gradients):
