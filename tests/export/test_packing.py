@@ -165,6 +165,7 @@ PACKED |= {
 
 PADDED: dict[str, Callable[[Emitter, Term, Term], Term]] = {
     "no product": lambda op, x, _: op.Gelu(x) * 2.0,
+    "no more than half of the work": lambda op, x, _: op.MatMul(op.MatMul(x, WEIGHTS), WEIGHTS[None]),
     "one weight per text": lambda op, x, _: op.MatMul(x, op.MatMul(op.Transpose(x, perm=[0, 2, 1]), x)),
 }
 
