@@ -98,6 +98,7 @@ class Case:
     """One text on its way to its verdict.
 
     Attributes:
+        turn: that of its call.
         first: the first reading.
         started, read, judged: when the first pass started and ended, and when the verdict was there.
         looked_twice: further readings were needed.
@@ -105,6 +106,7 @@ class Case:
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.turn = call.turn
         self.first: Reading | None = None
         self.verdict: Verdict | None = None
         self.started = self.read = self.judged = 0.0
@@ -116,11 +118,6 @@ class Case:
     def gone(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.call.gone
-
-    @property
-    def turn(self) -> Turn:
-        """That of its call."""
-        return self.call.turn
 
     @property
     def looked_twice(self) -> bool:

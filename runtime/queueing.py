@@ -149,7 +149,8 @@ class BatchQueue(Generic[OwnerT]):
         return batch, len(line[last].encoding) * (len(batch) + 1) > self.token_budget
 
     def _pressing(self, entry: Entry[OwnerT]) -> float:
-        arrived = max(entry.arrived, min(owner.turn.taken for owner in entry.owners))
+        taken = min([owner.turn.taken for owner in entry.owners])  # a list: this is asked for often
+        arrived = taken if taken > entry.arrived else entry.arrived
         return arrived + self.patience * len(entry.encoding) - self.head_start * entry.urgent
 
     def _price(self, longest: int, count: int, tokens: int) -> float:
