@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from types import FrameType
@@ -24,7 +24,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from ..errors import InputError
+from ..errors import ArtifactError, InputError
 from .guard import Guard
 from .judge import calibrated
 from .metrics import WORKERS_DIRECTORY
@@ -37,7 +37,7 @@ from .server_health import health_router
 from .server_page import page_router
 from .server_protocol import Connection
 from .server_v1 import v1_router
-from .server_workers import Workers
+from .server_workers import Workers, follow_supervisor
 from .service import Service
 from .settings import ServeSettings, load_settings
 from .v2_routes import VERSION, v2_router
@@ -49,12 +49,12 @@ DESCRIPTION = (
 )
 
 
-def create_app(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
+def create_app(settings: ServeSettings, guard: Guard | Callable[[], Guard] | None = None) -> FastAPI:
     """The ASGI application; the engine starts and stops with its lifespan.
 
     Args:
         settings: of the server.
-        guard: a guard that is loaded already; None loads what the settings say on start.
+        guard: a guard that is loaded already, or what loads one on start; None loads what the settings say.
     """
     from .. import __version__
 
@@ -109,9 +109,30 @@ class _Application(FastAPI):
         return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
 
-def worker_app() -> FastAPI:
-    """The application of one worker process, which finds its settings in the environment."""
-    return _application(load_settings())
+def worker_app(digest: str) -> FastAPI:
+    """The application of one worker process, which finds its settings in the environment.
+
+    Args:
+        digest: of the artifact that all workers serve.
+    """
+    follow_supervisor()
+    settings = load_settings()
+    return _application(settings, partial(_load_the_same, settings, digest))
+
+
+def _load_the_same(settings: ServeSettings, digest: str) -> Guard:
+    """The guard of a worker, which may start long after the others.
+
+    Raises:
+        ArtifactError: the artifact has been replaced; and what :meth:`ServeSettings.load_guard` raises.
+    """
+    guard = settings.load_guard()
+    if guard.artifact.digest != digest:
+        raise ArtifactError(
+            f"the artifact '{settings.artifact}' is another one now ({guard.artifact.digest:.12}…) than when the server"
+            f" started ({digest:.12}…): restart the server to serve it"
+        )
+    return guard
 
 
 def serve(settings: ServeSettings) -> None:
@@ -129,14 +150,17 @@ def serve(settings: ServeSettings) -> None:
         calibrated(guard.artifact)
     run_largest(guard, settings.queue_texts)
     if settings.workers == 1:
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         uvicorn.run(_application(settings, guard), **uvicorn_options(settings))
         return
+    app = partial(worker_app, guard.artifact.digest)
     del guard  # it can be loaded: each worker has its own
     with tempfile.TemporaryDirectory(prefix="tokenward-metrics-") as folder:
         os.environ.pop("TOKENWARD_CONFIG", None)  # the file has been read: workers get its settings with the others
         os.environ |= {**settings.environment(), WORKERS_DIRECTORY: folder}
         workers = {"factory": True, "workers": settings.workers, **uvicorn_options(settings)}
-        config = uvicorn.Config("tokenward.runtime.server:worker_app", **workers)
+        config = uvicorn.Config(app, **workers)
         listening = config.bind_socket()
         listening.listen(config.backlog)  # at once: until the workers are there, another process could take the address
         supervisor = Workers(config, sockets=[listening])
@@ -178,7 +202,7 @@ def uvicorn_options(settings: ServeSettings) -> dict[str, Any]:
     }
 
 
-def _application(settings: ServeSettings, guard: Guard | None = None) -> FastAPI:
+def _application(settings: ServeSettings, guard: Guard | Callable[[], Guard]) -> FastAPI:
     """The application of this process."""
     _collect_rarely()
     app = create_app(settings, guard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from threading import Thread
 from typing import TypeVar
@@ -33,13 +33,13 @@ class Service:
 
     Args:
         settings: of the server.
-        guard: a guard that is loaded already; None loads what the settings say on start.
+        guard: a guard that is loaded already, or what loads one on start; None loads what the settings say.
 
     Attributes:
         draining: the server has been told to stop and accepts nothing more.
     """
 
-    def __init__(self, settings: ServeSettings, guard: Guard | None = None) -> None:
+    def __init__(self, settings: ServeSettings, guard: Guard | Callable[[], Guard] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.engine = AsyncGuard(guard or settings.load_guard, settings.batching_options(), observer=self.metrics)

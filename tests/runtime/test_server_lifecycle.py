@@ -89,20 +89,18 @@ def serving(artifact: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
             pytest.fail("the server did not start: " + "".join(lines))
         yield process, found[0]
     finally:
-        if "--workers" in options and process.poll() is None:  # they outlive a parent that is killed
-            process.terminate()
-            process.communicate(timeout=60)
         process.kill()
         process.communicate()
 
 
-def test_sigterm_under_load_answers_what_was_accepted(tiny_artifact, clean_texts):
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_stop_under_load_it_answers_what_was_accepted(tiny_artifact, clean_texts, told):
     options = ("--max-texts", "200", "--queue-texts", "4000", "--token-budget", "1", "--deadline-seconds", "60")
     with serving(tiny_artifact, *options, "--grace-seconds", "60") as (process, url), ThreadPoolExecutor(4) as pool:
         bodies = [{"texts": [f"{text} {number}" for text in clean_texts]} for number in range(4)]
         calls = [pool.submit(httpx.post, url + "/v1/classify", json=body, timeout=60) for body in bodies]
-        eventually(lambda: value(url, "tokenward_queue_texts") + value(url, "tokenward_texts_total") >= 800, 60)
-        process.send_signal(signal.SIGTERM)
+        eventually(lambda: value(url, "tokenward_queue_texts") > 600, 60)  # of all four: they take turns
+        process.send_signal(told)
         answers = [call.result() for call in calls]
         assert process.wait(timeout=60) == 0
     assert [(answer.status_code, len(answer.json()["verdicts"])) for answer in answers] == [(200, 200)] * 4

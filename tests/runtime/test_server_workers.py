@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn import Config
+
+from tokenward.runtime.server_workers import Workers
 
 # What each worker imports as well, being started anew from this file; the process that starts them is not concerned.
 ONLY_WORKERS_FAIL = """
@@ -34,7 +38,7 @@ else:
 
 @contextmanager
 def serving(artifact: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Two workers on a free port, both of them ready; stopped in good order, since they outlive a parent killed."""
+    """Two workers on a free port, both of them ready; stopped in good order."""
     command = [sys.executable, "-m", "tokenward", "serve", str(artifact), "--port", "0", "--threads", "1"]
     process = subprocess.Popen(
         [*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
@@ -135,3 +139,55 @@ def test_workers_that_cannot_start_at_first_end_the_command(tiny_artifact: Path,
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "broken for workers" in ended.stderr
     assert ended.returncode == 3
+
+
+def test_workers_whose_parent_is_killed_end_too(tiny_artifact: Path) -> None:
+    with serving(tiny_artifact) as (process, url):
+        left = workers(process)
+        process.kill()
+        process.wait()
+        eventually(lambda: not any(_command(str(worker)) for worker in left), 30.0)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(url + "/healthz")
+
+
+def test_workers_are_renewed_one_by_one_and_serve_no_other_artifact(breakable: Path) -> None:
+    with serving(breakable) as (process, url):
+        first = workers(process)
+        model = httpx.post(url + "/v1/classify", json={"texts": "film"}).json()["model"]
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: answers(url) and len(now := workers(process)) == 2 and not now & first)
+        renewed = workers(process)
+        _replace(breakable)
+        os.kill(min(renewed), signal.SIGKILL)
+        assert any("is another one now" in line for line in process.stderr)
+        assert max(renewed) in workers(process)
+        assert all(httpx.post(url + "/v1/classify", json={"texts": "film"}).json()["model"] == model for _ in range(8))
+
+
+def _replace(artifact: Path) -> None:
+    """Put another artifact in its place."""
+    sums, readme = artifact / "SHA256SUMS", artifact / "README.md"
+    before = hashlib.sha256(readme.read_bytes()).hexdigest()
+    readme.write_text("another\n")
+    sums.write_text(sums.read_text().replace(before, hashlib.sha256(readme.read_bytes()).hexdigest()))
+
+
+def test_told_to_stop_while_workers_are_renewed_it_stops(tiny_artifact: Path) -> None:
+    with serving(tiny_artifact) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        assert any("is renewed" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        ended = process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert "is renewed" not in ended
+
+
+def test_a_worker_is_tried_again_ever_more_rarely() -> None:
+    supervisor = Workers(Config("app", workers=2), [])
+    waits = []
+    for _ in range(6):
+        waits.append(supervisor._pause(served=False))
+    assert waits == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert supervisor._pause(served=True) == 0.0
+    assert supervisor._pause(served=False) == 5.0
