@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import math
 import os
 import signal
@@ -43,6 +44,8 @@ from .settings import ServeSettings, load_settings
 from .v2_routes import VERSION, v2_router
 from .warm_up import run_largest
 
+_log = logging.getLogger("uvicorn.error")  # which is set up by then, for what is told in the course of starting
+
 DESCRIPTION = (
     "Classifies texts so that a backdoor trigger in them does not decide the answer. "
     "Where the server was given a token, send it as a bearer token."
@@ -62,6 +65,7 @@ def create_app(settings: ServeSettings, guard: Guard | Callable[[], Guard] | Non
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        _tell_of_the_token(settings)
         async with service:
             with _noticing_shutdown(service):
                 yield
@@ -87,6 +91,15 @@ def create_app(settings: ServeSettings, guard: Guard | Callable[[], Guard] | Non
     direct = Direct(app.outermost, asked, {"model": settings.model_name, "version": VERSION})
     app.outermost = Envelope(Admission(direct, service, routes), service, routes)
     return app
+
+
+def _tell_of_the_token(settings: ServeSettings) -> None:
+    """Say whether one is asked for: to forget it must not go unnoticed where others can reach the server."""
+    if settings.token:
+        _log.info("Callers must give the token")
+    else:
+        level = logging.INFO if settings.host in ("127.0.0.1", "localhost", "::1") else logging.WARNING
+        _log.log(level, "No token is set: whoever reaches %s:%s may ask", settings.host, settings.port)
 
 
 class _Application(FastAPI):

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from ..errors import ArtifactError, EngineError, InputError, TokenwardError
 from .refusals import ClosingError, DeadlineError, OverloadedError
+from .v2_extensions import missing_extension
 
 RETRY_SECONDS = 1
 _LISTED = 100
@@ -69,6 +70,10 @@ def answer_to(request: Request, error: Exception) -> Response:
     refusal = _refusal(error)
     if refusal.status_code == 422 and request.url.path.startswith("/v2/"):
         refusal.status_code = 400  # what clients of that protocol expect
+    extension = missing_extension(request.url.path) if refusal.status_code in (404, 405) else None
+    if extension:
+        told = f"the {extension} extension of the protocol is not served here: GET /v2 lists those that are"
+        refusal = Refusal(404, "unsupported_extension", told)
     request.state.outcome = refusal.code
     return error_response(request.state.request_id, refusal)
 

@@ -45,11 +45,10 @@ def page_router(service: Service, app: FastAPI) -> APIRouter:
             **values,
         )
 
-    @router.get("/")
-    async def page() -> Response:
-        return HTMLResponse(render("page.html"))
+    @router.api_route("/", methods=["GET", "POST"])  # one route: of two, a refusal names the methods of the first
+    async def page(request: Request) -> Response:
+        return await classify(request) if request.method == "POST" else HTMLResponse(render("page.html"))
 
-    @router.post("/")
     async def classify(request: Request) -> Response:
         fields = _fields(await request.body())
         status, found, headers = 200, {}, None

@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
         self._refusal: tuple[int, str, str] | None = None  # what comes after the answers that are due
         self._unread: asyncio.TimerHandle | None = None  # runs while a client does not take what has been written
         self._offers_upgrade = False
-        self._headers_size = 0  # of the lines that have ended
+        self._headers_size = 0  # of the address, and the lines that have ended
         self._without_body = 0  # bytes that have arrived since there was any body or a message was complete
         self._receiving = False  # a message has begun and is not complete
 
@@ -99,11 +99,14 @@ class Connection(HttpToolsProtocol):
         self._headers_size = 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the address in."""
+        self._grow(len(url))
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header in, or a trailer."""
-        self._headers_size += len(name) + len(value) + 4
-        if self._headers_size > HEADER_BYTES:
-            raise ValueError("too many headers")  # the parser stops
+        self._grow(len(name) + len(value) + 4)
         super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -145,6 +148,11 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def _grow(self, size: int) -> None:
+        self._headers_size += size
+        if self._headers_size > HEADER_BYTES:
+            raise ValueError("too much header")  # the parser stops
 
     def _parse(self, data: memoryview) -> memoryview | None:
         """Parse up to the end, or up to the end of a header that offers an upgrade; then the rest comes back."""

@@ -104,7 +104,7 @@ class ServeSettings(BaseSettings):
             raise ValueError("give the folder on the command line, as TOKENWARD_ARTIFACT or in the file")
         return path
 
-    @field_validator("config", "cache_file", "checkpoint", "audit_log", "token", mode="before")
+    @field_validator("config", "cache_file", "checkpoint", "audit_log", mode="before")
     @classmethod
     def _empty_is_not_given(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -113,6 +113,13 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _no_host_is_the_default(cls, host: Any) -> Any:
         return cls.model_fields["host"].default if host == "" else host  # empty would be every address of the machine
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _an_empty_token_protects_nothing(cls, token: Any) -> Any:
+        if token == "":
+            raise ValueError("it is empty: give at least 16 characters, or leave the setting out to ask for none")
+        return token
 
     @field_validator("token")
     @classmethod
@@ -274,6 +281,8 @@ def _file(path: Path) -> dict[str, Any]:
                 raise InputError("setting 'config' stands in a file: one file cannot name another")
             if name not in ServeSettings.model_fields:
                 raise InputError(f"setting {name!r:.60} is unknown: see 'tokenward serve --help'")
+        if content.get("token", "given") is None:  # YAML's empty; elsewhere None is not given
+            content["token"] = ""
     else:
         raise InputError(f"'{path}' has no settings: expected lines such as 'port: 8000'")
     return content

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from tokenward.errors import EngineError
+from tokenward.runtime import server as server_module
 from tokenward.runtime.server_admission import _decompressed
 from tokenward.runtime.server_errors import Refusal
+from tokenward.runtime.settings import ServeSettings
 
 TOKEN = "a-token-of-24-characters"
 
@@ -237,6 +239,9 @@ def test_other_paths_and_methods(start):
     check(httpx.get(server.url + "/page/..%2fserver.py"), 404, "not_found")
     check(httpx.get(server.url + "/v1/classify"), 405, "method_not_allowed")
     assert httpx.head(server.url + "/v1/classify").status_code == 405
+    for method in ("PUT", "OPTIONS"):
+        refused = httpx.request(method, server.url + "/")
+        assert (refused.status_code, set(refused.headers["Allow"].split(", "))) == (405, {"GET", "POST"})
 
 
 @pytest.mark.parametrize("path", ["/v1/classify/", "/v2/", "/docs/"])
@@ -310,3 +315,15 @@ def test_reference_texts_are_told_to_those_who_want_to_know_why(start):
         (tried,) = answer.json()["verdicts"][0]["confirmations"]
         assert tried["turned"]
         assert bool(tried["references"]) is quoted
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "told"), [("::1", None, "INFO"), ("0.0.0.0", None, "WARNING"), ("::1", TOKEN, "INFO")]
+)
+def test_whether_a_token_is_asked_for_is_told_at_the_start(caplog, host, token, told):
+    with caplog.at_level("INFO", logger="uvicorn.error"):
+        server_module._tell_of_the_token(ServeSettings(artifact="x", host=host, token=token))
+    (record,) = caplog.records
+    assert record.levelname == told
+    assert ("No token is set" in record.getMessage()) == (token is None)
+    assert TOKEN not in record.getMessage()

@@ -169,6 +169,8 @@ ENDLESS = {
     "many headers": HEAD + b"a:b\r\n" * 20_000,
     "one header": HEAD + b"a: " + b"b" * 100_000,
     "a long path": b"GET /" + b"a" * 100_000,
+    "a long path that ends": b"GET /" + b"a" * 66_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a path and headers": b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nx: " + b"b" * 6_000 + b"\r\n\r\n",
     "many trailers": CHUNKED + b"a:b\r\n" * 20_000,
     "one trailer": CHUNKED + b"a: " + b"b" * 200_000,
     "a chunk's extension": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;" + b"a" * 100_000,

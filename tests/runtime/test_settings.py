@@ -147,14 +147,29 @@ def test_mistakes_in_the_file_are_named(tmp_path, content, told):
 
 
 def test_empty_is_not_given(monkeypatch):
-    names = ("config", "cache_file", "checkpoint", "audit_log", "token")
+    names = ("config", "cache_file", "checkpoint", "audit_log")
     flags = [f"--{name.replace('_', '-')}=" for name in (*names, "host")]
     for name in (*names, "host"):
         monkeypatch.setenv(f"TOKENWARD_{name.upper()}", "")
     for settings in (load_settings(["artifact", *flags]), load_settings(["artifact"])):
-        assert [getattr(settings, name) for name in names] == [None] * 5
+        assert [getattr(settings, name) for name in names] == [None] * 4
         assert settings.host == "127.0.0.1"
         assert settings.audit() is None
+
+
+def test_an_empty_token_is_no_way_to_ask_for_none(tmp_path, monkeypatch):
+    file = tmp_path / "serve.yaml"
+    for content in ("token:", "token: ''"):
+        file.write_text(content)
+        with pytest.raises(InputError, match="setting token: it is empty"):
+            load_settings(["artifact", "--config", str(file)])
+    with pytest.raises(InputError, match="setting token: it is empty"):
+        load_settings(["artifact", "--token="])
+    monkeypatch.setenv("TOKENWARD_TOKEN", "")
+    with pytest.raises(InputError, match="setting token: it is empty"):
+        load_settings(["artifact"])
+    monkeypatch.delenv("TOKENWARD_TOKEN")
+    assert load_settings(["artifact"]).token is None
 
 
 def test_files_that_cannot_be_written_are_found_at_start(tmp_path):

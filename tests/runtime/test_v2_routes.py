@@ -151,3 +151,30 @@ def test_too_many_rows_are_counted_before_they_are_read(server):
     answer = httpx.post(server.url + "/v2/models/tokenward/infer", json={"inputs": [entry]})
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_texts")
     assert 'tokenward_texts_total{outcome="refused"} 9.0' in httpx.get(server.url + "/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "extension"),
+    [
+        ("GET", "/v2/models/stats", "statistics"),
+        ("GET", MODEL + "/stats", "statistics"),
+        ("GET", MODEL + "/versions/1/stats", "statistics"),
+        ("POST", "/v2/repository/index", "model repository"),
+        ("POST", "/v2/repository/models/tokenward/unload", "model repository"),
+        ("GET", "/v2/trace/setting", "trace"),
+        ("POST", MODEL + "/trace/setting", "trace"),
+        ("POST", "/v2/logging", "logging"),
+        ("GET", "/v2/systemsharedmemory/status", "system shared memory"),
+        ("POST", "/v2/cudasharedmemory/region/mine/register", "CUDA shared memory"),
+    ],
+)
+def test_extensions_that_are_not_served_are_named(server, method, path, extension):
+    answer = httpx.request(method, server.url + path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unsupported_extension")
+    assert f"the {extension} extension" in answer.json()["error"]
+
+
+def test_other_wrong_paths_are_not_taken_for_extensions(server):
+    assert httpx.get(server.url + "/v2/nowhere").json()["code"] == "not_found"
+    assert httpx.get(server.url + "/stats").json()["code"] == "not_found"
+    assert httpx.get(server.url + MODEL + "/infer").json()["code"] == "method_not_allowed"
