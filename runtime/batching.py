@@ -153,8 +153,9 @@ class AsyncGuard:
             raise InputError(
                 f"{len(texts)} texts are more than the {self.options.queue_texts} that may wait: send fewer at a time"
             )
-        if self.waiting + len(texts) > self.options.queue_texts:
-            raise OverloadedError(f"{self.waiting} texts are waiting already: try again later")
+        waiting = self.waiting - self._queue.looks  # one caller's texts may need many
+        if waiting + len(texts) > self.options.queue_texts:
+            raise OverloadedError(f"{waiting} texts are waiting already: try again later")
         self._calls.add(call)
         self._tokenising += len(texts)
         self._incoming.put_nowait(call)

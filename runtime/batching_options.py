@@ -13,7 +13,7 @@ class BatchingOptions:
 
     Attributes:
         max_wait: seconds that a text may wait for batch mates while the engine is idle.
-        queue_texts: texts that may wait; callers beyond that are refused.
+        queue_texts: texts that may wait, second looks at them not counted; callers beyond that are refused.
         deadline: seconds after which a call gets :class:`DeadlineError`.
         parallel: batches that run at the same time, each with its share of the cores. Two small batches on a core
             each are done sooner than one after the other on both: no thread waits for another at every operator, least

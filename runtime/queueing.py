@@ -86,6 +86,11 @@ class BatchQueue(Generic[OwnerT]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def looks(self) -> int:
+        """Entries that are second looks."""
+        return sum(entry.urgent for entry in self._entries.values())
+
     def put(self, entries: Iterable[Entry[OwnerT]]) -> None:
         """Add entries."""
         self._planned = None

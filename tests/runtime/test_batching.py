@@ -14,6 +14,7 @@ from tokenward.errors import ArtifactError, EngineError, InputError
 from tokenward.runtime.batching import AsyncGuard, BatchingOptions
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.observer import Observer, Timing
+from tokenward.runtime.queueing import Entry, Turn
 from tokenward.runtime.refusals import ClosingError, DeadlineError, OverloadedError
 
 PATIENT = BatchingOptions(max_wait=0.05, deadline=30.0)
@@ -154,6 +155,26 @@ async def test_the_queue_is_bounded(lexicon_guard, engine):
         await asyncio.sleep(0)
         engine.free.set()
         assert [len(await call) for call in (running, waiting, fits)] == [1, 3, 1]
+
+
+async def test_second_looks_leave_the_room_for_texts_to_others(lexicon_guard, engine):
+    class Other:
+        gone, turn = False, Turn()
+
+    async with AsyncGuard(lexicon_guard, BatchingOptions(max_wait=0.0, parallel=1, queue_texts=2)) as guard:
+        engine.hold()
+        running = asyncio.create_task(guard.classify("film"))
+        await engine.busy()
+        (encoding,) = lexicon_guard.reader.tokenizer.encode(["film"])
+        guard._queue.put(Entry(f"look {number}", encoding, 0.0, True, 0.0, [Other()]) for number in range(5))
+        waiting = asyncio.create_task(guard.classify(["one", "two"]))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        with pytest.raises(OverloadedError, match="2 texts are waiting"):
+            await guard.classify("three")
+        Other.gone = True
+        engine.free.set()
+        assert [len(await call) for call in (running, waiting)] == [1, 2]
 
 
 async def test_past_the_deadline_what_waits_is_dropped_and_counted(lexicon_guard, engine):
