@@ -33,7 +33,8 @@ FAMILIES = (
 _MADE_BY_MODELS = re.compile(
     r"(^|\.)(position_ids|token_type_ids|(original_)?inv_freq|masked_bias|(attn|attention|attn\.attention)\.bias)$"
 )
-_EXAMPLE = (3, 11)  # an odd shape: a dimension baked in by mistake cannot equal one of the model's
+# An odd shape: a dimension baked in by mistake cannot equal one of the model's. A model may read fewer tokens.
+_TEXTS, _TOKENS = 3, 11
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,13 @@ def export_forward(source: SourceModel, token_type_ids: bool = False) -> ir.Mode
     if token_type_ids and types < 2:
         known = "knows one token type" if types else "takes no token_type_ids"
         raise ExportError(f"this {source.family} model {known}: leave --token-type-ids out")
-    ids = torch.randint(0, source.vocabulary, _EXAMPLE, generator=torch.Generator().manual_seed(0))
+    width = min(_TOKENS, source.max_tokens - 1)  # the whole table of positions would be baked in
+    ids = torch.randint(0, source.vocabulary, (_TEXTS, width), generator=torch.Generator().manual_seed(0))
     padding = getattr(source.module.config, "pad_token_id", None)
     if padding is not None:
         ids[ids == padding] = (padding + 1) % source.vocabulary
     mask = torch.ones_like(ids)
-    mask[1, _EXAMPLE[1] // 2 :] = 0
+    mask[1, (width + 1) // 2 :] = 0
     example = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     try:

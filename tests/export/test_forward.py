@@ -42,6 +42,26 @@ def test_the_graph_equals_the_model_at_other_shapes(tiny) -> None:
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_that_reads_few_tokens(tmp_path: Path) -> None:
+    """The example that is traced must not fill its table of positions, or the length would be baked in."""
+    config = transformers.BertConfig(
+        vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=8,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "small")
+    source = load_source(tmp_path / "small")
+    import onnx_ir as ir
+
+    ir.save(export_forward(source), tmp_path / "small.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    for shape in ((1, 1), (2, 8)):
+        ids = np.full(shape, 7)
+        got = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        with torch.no_grad():
+            expected = source.module(input_ids=torch.tensor(ids)).logits
+        np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def test_token_types_become_an_input_that_matters(tiny, tmp_path: Path) -> None:
     model = tiny("bert")
     import onnx_ir as ir
