@@ -137,6 +137,8 @@ class Case:
             answer = [self._got[text] for text in self._asked]
         try:
             self._asked, self._got = self._steps.send(answer), {}
+            while not self._asked:  # or it would wait for readings that nobody makes
+                self._asked = self._steps.send([])
         except StopIteration as stop:
             verdict: Verdict = stop.value
             return verdict

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenward.runtime.calls import Case
 from tokenward.runtime.judge import drive
 
 
@@ -64,3 +67,22 @@ def test_an_error_of_the_model_ends_all() -> None:
 
     with pytest.raises(RuntimeError, match="no model"):
         drive((judgement(i, 1) for i in range(3)), broken, 2)
+
+
+def test_a_judgement_that_asks_for_nothing_goes_on() -> None:
+    """One by one as a server does, and together."""
+
+    def asking():
+        given = []
+        for wanted in ([], ["a"], [], [], ["b"]):
+            given.append([echo.text for echo in (yield wanted)])
+        return given
+
+    expected = [[], ["a"], [], [], ["b"]]
+    assert drive([asking()], Reads(), 1) == [expected]
+    call: Any = SimpleNamespace(
+        judge=SimpleNamespace(judge=lambda *_: asking()), mode="enforce", explain=False, turn=None
+    )
+    case = Case(call)
+    moves = [case.take(Echo(text)) for text in ("first", "a", "b")]  # type: ignore[arg-type]
+    assert moves == [["a"], ["b"], expected]
