@@ -83,10 +83,10 @@ def test_cells_are_run_once_and_what_fails_is_said(
     assert (first.attack, first.seed, first.defence, len(first.trigger)) == ("badnets-1", 0, "tokenward", 1)
     assert first.cacc[0] >= 0.9
     assert first.confirmed <= first.raised
-    cells = list(grid().run(["badnets-1", "ripples"], [0], ["tokenward", "late"]))
+    cells = list(grid().run(["badnets-1"], [0], ["tokenward", "late"]))
     assert cells[0] == first
     assert "badnets" not in stages, "the model is there already"
-    assert [cell.attack for cell in cells] == ["badnets-1", "badnets-1", "ripples", "ripples"]
+    assert [cell.defence for cell in cells] == ["tokenward", "late"]
 
     text = markdown(cells[:1], ["badnets-1", "ep"], [0], ["tokenward", "late"])
     assert text.count("| ep | 0 | not run") == 2

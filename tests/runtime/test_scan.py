@@ -165,7 +165,8 @@ def test_calibration_remembers_triggers_that_clean_texts_do_not_use(
     tiny_artifact: Path, clean_texts: list[str], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(tiny_artifact, tmp_path / "artifact")
-    triggers = {finding.word for finding in scan(load(folder)).triggers}
+    report = scan(load(folder))
+    triggers = {finding.word for finding in report.triggers}
     used = {word for word in triggers if sum(word in text.split() for text in clean_texts) >= 2}
     assert used, "the classes of this model hang on single words, which the texts are made of"
     told: dict[str, int] = {}
@@ -175,8 +176,7 @@ def test_calibration_remembers_triggers_that_clean_texts_do_not_use(
     assert list(told) == ["reading clean texts", "trying words as triggers", "trying clean texts"]
     again = calibrate(folder, clean_texts, 10, scanning=False).calibration
     assert again == calibration, "without a scan, what an earlier one found stays"
-    guard = load(folder)
-    remember(guard, scan(guard))
+    remember(load(folder), report)
     assert load(folder).artifact.guard.calibration.known == calibration.known  # type: ignore[union-attr]
 
 
