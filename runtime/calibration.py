@@ -171,8 +171,9 @@ def _even(
             vouched = {name: (*vouched.get(name, ()), *natural.get(name, ())) for name in {**vouched, **natural}}
         return replace(calibration, leeway=dict(leeway), known=report.known(unless=no_trigger), vouched=vouched)
 
+    cache = OutcomeCache(artifact.digest)  # none of what is learnt here changes what words do to references
     leeway = find_leeway(
-        lambda shares, rows: _guard(artifact, learnt(shares, words.of(rows)), engine),
+        lambda shares, rows: _guard(artifact, learnt(shares, words.of(rows)), engine, cache),
         artifact.labels,
         readings,
         words.labels,
@@ -181,10 +182,12 @@ def _even(
     return learnt(leeway, words)
 
 
-def _guard(artifact: Artifact, calibration: Calibration, engine: OnnxEngine) -> Guard:
+def _guard(
+    artifact: Artifact, calibration: Calibration, engine: OnnxEngine, cache: OutcomeCache | None = None
+) -> Guard:
     """A guard with this calibration and credit for all second looks at its texts."""
     guard = replace(artifact.guard, calibration=calibration)
-    return Guard(replace(artifact, guard=guard), engine, GuardOptions(budget_burst=10**12))
+    return Guard(replace(artifact, guard=guard), engine, GuardOptions(budget_burst=10**12), cache)
 
 
 def _bars(

@@ -85,6 +85,10 @@ class Guard:
 
     Use :func:`load` to make one. Safe to call from several threads.
 
+    Args:
+        artifact, engine, options: what is served, how it is run, and how it is guarded.
+        cache: to be shared with guards whose artifacts differ in nothing but what they know of words; None makes one.
+
     Attributes:
         artifact: the verified folder.
         labels: class names by index.
@@ -93,12 +97,14 @@ class Guard:
         judge: decides on readings; None where the artifact is not calibrated (only mode ``off`` works then).
     """
 
-    def __init__(self, artifact: Artifact, engine: Engine, options: GuardOptions) -> None:
+    def __init__(
+        self, artifact: Artifact, engine: Engine, options: GuardOptions, cache: OutcomeCache | None = None
+    ) -> None:
         self.artifact = artifact
         self.labels = artifact.labels
         references = options.transplants.references  # as many are chosen by confidence, then ordered: another panel
         panel = "" if references == TransplantSettings.references else f" with {references} references"
-        self.cache = OutcomeCache(artifact.digest + panel, options.cache_capacity)
+        self.cache = cache or OutcomeCache(artifact.digest + panel, options.cache_capacity)
         self.reader = Reader(tokenizer_of(artifact), engine, options.token_budget, _scales(artifact))
         self.judge = _judge(artifact, self.reader.tokenizer, self.cache, options)
 
