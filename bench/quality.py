@@ -128,7 +128,8 @@ def observe(defence: Peer, trial: Trial, progress: Callable[[str], None] = lambd
     target = trial.manifest.target
     untriggered = np.array([a.original_label == target for a in clean])
     own = np.array(trial.labels) == target
-    beside = defence.classify(list(compress(trial.beside, untriggered[own])))
+    right = list(compress(trial.beside, untriggered[own]))
+    beside = defence.classify(right) if right else []
     return Observed(
         right=_equal(clean, trial.labels),
         won=_equal(triggered, [target] * len(triggered)),

@@ -65,7 +65,7 @@ class Peer(Protocol):
         """
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:
-        """Answer each text, in their order.
+        """Answer each text, in their order; no text, no answer.
 
         Raises:
             InputError: :meth:`fit` has not been called.

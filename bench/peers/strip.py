@@ -89,7 +89,7 @@ class Strip:
         """−H of each text: a low entropy is suspicious."""
         copies = [copy for text in texts for copy in self.perturbed(text)]
         outputs = probabilities(self._classifier.logits(copies))
-        return -mean_entropy(outputs.reshape(len(texts), self._copies, -1))
+        return -mean_entropy(outputs.reshape(len(texts), self._copies, outputs.shape[-1]))
 
     def perturbed(self, text: str) -> list[str]:
         """The copies of one text; always the same for one text and seed."""

@@ -10,6 +10,7 @@ import pytest
 from tokenward.artifact import Artifact
 from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.trigger import Trigger
+from tokenward.bench.guarded import Guarded
 from tokenward.bench.peers.peer import Answer
 from tokenward.bench.quality import figure_intervals, figures, measure_quality, observe, trial_of
 from tokenward.bench.tally import Tally
@@ -40,6 +41,7 @@ def test_what_the_guard_buys_on_a_known_classifier(lexicon_guard: Guard, clean_t
     assert measured.localised == 1.0
     cold, warm = measured.work
     assert cold > warm >= 1.0
+    assert Guarded(lexicon_guard, "guard").classify([]) == []
 
 
 def test_answers_without_the_trigger_are_not_the_attack_s(
@@ -74,6 +76,7 @@ class Refusing:
         """Nothing."""
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:
+        assert texts, "it is not asked where there is nothing to ask"
         self.tally.tokens += len(texts)
         return [self.answer(text.split()) for text in texts]
 
@@ -92,7 +95,9 @@ def test_figures_by_hand() -> None:
     trial = trial_of(test, MANIFEST, ("bad", "good"))
     assert len(trial.triggered) == 3
     assert len(trial.beside) == 1
-    observed = observe(Refusing(), trial)
+    told: list[str] = []
+    observed = observe(Refusing(), trial, told.append)
+    assert len(told) == 3
     f = figures(observed)
     assert (f["cacc_undefended"], f["cacc"]) == (0.75, 0.5)
     assert (f["asr_undefended"], f["asr"]) == (1.0, pytest.approx(1 / 3))

@@ -25,7 +25,8 @@ class LexiconClassifier:
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Classifier`."""
         self.tally.forwards += len(texts)
-        return np.array([reading.logits for reading in self._reader.read(texts, ALWAYS_SKIP)])
+        logits = [reading.logits for reading in self._reader.read(texts, ALWAYS_SKIP)]
+        return np.array(logits, np.float32).reshape(len(texts), 2)
 
 
 @pytest.fixture

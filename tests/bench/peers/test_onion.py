@@ -54,6 +54,7 @@ def test_triggers_are_taken_out_and_the_rest_is_answered(classifier: Any, clean_
     answers = onion.classify([f"{text} cf" for text in bad] + bad)
     assert [(a.original_label, a.label, a.suspect, a.text) for a in answers[:20]] == [(1, 0, "cf", t) for t in bad]
     assert all((a.label, a.text, a.flagged, a.second) == (0, None, False, False) for a in answers[20:])
+    assert onion.classify([]) == []
 
 
 def test_removal() -> None:

@@ -166,4 +166,5 @@ def test_two_passes_a_text(tiny_checkpoint: Path, graph: Path, tokenizer: Tokeni
     answers = rap.classify(clean_texts[:60])
     assert rap.tally.forwards - before == 120
     assert np.mean([a.flagged for a in answers]) <= 0.08  # two of some thirty in a class
+    assert rap.classify([]) == []
     assert rap.settings["words"]

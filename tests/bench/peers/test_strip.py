@@ -57,6 +57,7 @@ def test_it_refuses_triggers_and_few_clean_texts(classifier: Any, clean_texts: l
     assert all((a.label is None) == a.flagged for a in (*clean, *triggered))
     assert all(a.original_label == 1 for a in triggered)
     assert strip.classify(clean_texts[3:5]) == clean[3:5]
+    assert strip.classify([]) == []
 
 
 def test_passes_are_counted(classifier: Any, clean_texts: list[str]) -> None:

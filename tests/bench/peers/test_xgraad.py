@@ -79,6 +79,7 @@ def test_texts_above_the_threshold_are_answered_from_their_repair(method: PlainX
     method.fit(clean)
     assert method.threshold == pytest.approx(np.percentile([s.anomaly_score for s in method.score(clean)], 95))
     answers = method.classify(test)
+    assert method.classify([]) == []
     scores = method.score(test)
     assert [a.flagged for a in answers] == [s.anomaly_score >= method.threshold for s in scores]
     assert any(a.flagged for a in answers)
