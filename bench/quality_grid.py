@@ -74,6 +74,14 @@ def pair_up(artifacts: Sequence[Path], attacks: Sequence[Path]) -> list[Attacked
     return found
 
 
+def steps(attacked: Sequence[Attacked], peers: Sequence[PeerName]) -> int:
+    """How often :func:`measure_grid` tells of progress, fewer for peers that are not run.
+
+    Thrice for each defence, once more for each peer's calibration, and once for the graph that the peers share.
+    """
+    return sum(3 * len(attack.artifacts) + 4 * len(peers) + bool(peers) for attack in attacked)
+
+
 def measure_grid(
     attacked: Sequence[Attacked],
     test: LabelledTexts,
@@ -94,7 +102,7 @@ def measure_grid(
         clean: what peers are calibrated on.
         language_model: for ONION.
         seed: of the bootstrap.
-        progress: told what comes next, thrice per defence.
+        progress: told what comes next, :func:`steps` times.
 
     Raises:
         InputError: peers but no clean texts or no checkpoint, labels that do not fit, or nothing to poison.

@@ -9,7 +9,8 @@ import pytest
 
 from tokenward.attacks.manifest import AttackManifest
 from tokenward.attacks.trigger import Trigger
-from tokenward.bench.quality_grid import measure_grid, pair_up
+from tokenward.bench.peers.registry import PeerName
+from tokenward.bench.quality_grid import measure_grid, pair_up, steps
 from tokenward.bench.record import make_record, read_record, write_record
 from tokenward.errors import InputError
 from tokenward.texts import LabelledTexts
@@ -42,7 +43,10 @@ def test_every_defence_on_the_same_texts(
     tmp_path: Path,
 ) -> None:
     found = pair_up([tiny_artifact, tiny_paper_artifact], [attacked])
-    rows = list(measure_grid(found, test_texts, ("onion", "strip", "xgraad"), clean_texts[100:160]))
+    told: list[str] = []
+    peers: tuple[PeerName, ...] = ("onion", "strip", "xgraad")
+    rows = list(measure_grid(found, test_texts, peers, clean_texts[100:160], progress=told.append))
+    assert len(told) == steps(found, peers[1:]), "onion is not run"
     assert [row.labels["defence"] for row in rows] == [
         *("bare ONNX Runtime", "tokenward fp32", "paper fp32", "ONION", "STRIP", "X-GRAAD")
     ]

@@ -48,7 +48,7 @@ def quality(
     require("torch", "bench")
     from ..bench.drawing import drawn, read_drawn
     from ..bench.peers.language_model import check_language_model
-    from ..bench.quality_grid import measure_grid, pair_up
+    from ..bench.quality_grid import measure_grid, pair_up, steps
     from ..bench.record import make_record, texts_sha256, write_record
     from ..texts import read_labelled
     from .console import notes, progress_bar, results
@@ -62,7 +62,7 @@ def quality(
     texts = drawn(texts, limit or len(texts))
     calibration = [] if clean is None else read_drawn(clean, _CALIBRATION)
     with progress_bar() as bar:
-        task = bar.add_task("", total=sum(2 * len(a.artifacts) + 3 * len(peers) + bool(peers) for a in attacked))
+        task = bar.add_task("", total=steps(attacked, peers))
         told = measure_grid(
             attacked,
             texts,
