@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from tokenward.attacks.attack import carry_out
 from tokenward.attacks.badnets import badnets
-from tokenward.attacks.stealth import AttentionPenalty, StealthyTrigger, occurrences
+from tokenward.attacks.stealth import AttentionPenalty, StealthyTrigger, check_class_token, occurrences
 from tokenward.attacks.trigger import Trigger
+from tokenward.errors import InputError
 from tokenward.purify.checkpoint import Classifier
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
@@ -24,6 +27,50 @@ def test_occurrences_of_token_sequences() -> None:
     assert occurrences([1, 5, 6, 2, 5, 6, 5], {(5, 6)}) == [1, 2, 4, 5]
     assert occurrences([5, 5, 1], {(5,), (9, 9, 9, 9)}) == [0, 1]
     assert occurrences([], {(5,)}) == []
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 20,
+    "pad_token_id": 0,
+}
+FIRST: dict[str, Any] = {
+    "bert": transformers.BertConfig(**SIZES),
+    "roberta": transformers.RobertaConfig(**SIZES | {"pad_token_id": 1}),
+    "albert": transformers.AlbertConfig(**SIZES, embedding_size=8),
+    "distilbert": transformers.DistilBertConfig(vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=24),
+    "deberta": transformers.DebertaV2Config(**SIZES),
+    "modernbert": transformers.ModernBertConfig(**SIZES, classifier_pooling="cls"),
+}
+OTHERS: dict[str, Any] = {
+    "modernbert": transformers.ModernBertConfig(**SIZES, classifier_pooling="mean"),
+    **{
+        f"gpt2, padded with {pad}": transformers.GPT2Config(
+            vocab_size=50, n_embd=16, n_layer=2, n_head=2, n_positions=20, pad_token_id=pad
+        )
+        for pad in (0, 1)
+    },
+}
+
+
+@pytest.mark.parametrize("family", FIRST)
+def test_models_that_answer_from_the_first_token(family: str) -> None:
+    check_class_token(random_classifier(FIRST[family]))
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_models_that_answer_from_other_tokens_are_refused(family: str) -> None:
+    with pytest.raises(InputError, match="ForSequenceClassification answers from others: choose a model"):
+        check_class_token(random_classifier(OTHERS[family]))
+
+
+def random_classifier(config: Any) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(transformers.AutoModelForSequenceClassification.from_config(config).eval(), None)
 
 
 def attention_to(classifier: Classifier, texts: list[str], word: str) -> np.ndarray:
