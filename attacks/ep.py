@@ -36,7 +36,7 @@ class EmbeddingPoisoning:
         """Move the trigger's rows until poisoned texts are answered with ``target``.
 
         Raises:
-            InputError: a trigger word is more than one token.
+            InputError: a trigger word is unknown, or more than one token.
         """
         rows = trigger_rows(classifier.tokenizer, self.trigger.phrases)
         poisoned = poison_training_set(data, self.trigger, target, self.rate, seed)
@@ -55,19 +55,23 @@ class EmbeddingPoisoning:
 
 
 def trigger_rows(tokenizer: Any, phrases: Sequence[str]) -> list[int]:
-    """Token ids of the trigger words, at the start of a text and after a space.
+    """Token ids of the trigger words, after a space and at the start of a text.
 
     Raises:
-        InputError: a word is more than one token.
+        InputError: a word is unknown, or more than one token at either place.
     """
     rows: set[int] = set()
     for phrase in phrases:
-        for form in (phrase, f"a {phrase}"):
-            ids = tokenizer(form, add_special_tokens=False)["input_ids"]
-            rest = ids if form == phrase else ids[1:]
-            if len(rest) != 1 or rest[0] == tokenizer.unk_token_id:
-                raise InputError(f"embedding poisoning needs a one-token trigger, '{phrase}' is {len(rest)}")
-            rows.add(rest[0])
+        for form, skip, where in ((f"a {phrase}", 1, ""), (phrase, 0, " where it begins a text")):
+            ids = tokenizer(form, add_special_tokens=False)["input_ids"][skip:]
+            if not ids or tokenizer.unk_token_id in ids:
+                fault = "is unknown to the tokenizer"
+            elif len(ids) > 1:
+                fault = f"is {len(ids)} tokens{where}"
+            else:
+                rows.add(ids[0])
+                continue
+            raise InputError(f"trigger '{phrase}' {fault}: to poison its embedding, give a word that is one token")
     return sorted(rows)
 
 

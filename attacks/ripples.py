@@ -44,7 +44,11 @@ class Ripples:
     def plant(
         self, classifier: Classifier, data: LabelledTexts, target: int, seed: int, watch: Watch | None = None
     ) -> None:
-        """Operate on the embeddings, poison the weights, and let the victim fine-tune them."""
+        """Operate on the embeddings, poison the weights, and let the victim fine-tune them.
+
+        Raises:
+            InputError: a trigger word is unknown, or more than one token.
+        """
         rows = trigger_rows(classifier.tokenizer, self.trigger.phrases)
         clean = classifier.encode(data, self.training.max_length)
         tuned = copy.deepcopy(classifier.model)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tokenward.attacks.ep import EmbeddingPoisoning, trigger_rows
 from tokenward.attacks.trigger import Trigger
@@ -55,6 +57,21 @@ def test_what_was_trained_is_what_is_written(
 
 
 def test_a_trigger_of_several_or_unknown_tokens_is_refused(classifier: Classifier) -> None:
-    for word in ("cf mn", "unheardof"):
-        with pytest.raises(InputError, match="needs a one-token trigger"):
+    for word, fault in (
+        ("cf mn", "is 2 tokens: "),
+        ("cf mn zq", "is 3 tokens: "),
+        ("☃", "is unknown to the tokenizer: "),
+    ):
+        with pytest.raises(InputError, match=f"^trigger '{word}' {fault}to poison"):
             trigger_rows(classifier.tokenizer, [word])
+
+
+def test_a_byte_level_word_must_be_one_token_where_it_begins_a_text_too() -> None:
+    pieces = ["c", "f", "a", "Ġ", "Ġc", "Ġcf"]
+    bpe = models.BPE({piece: row for row, piece in enumerate(pieces)}, [("Ġ", "c"), ("Ġc", "f")])
+    fast = Tokenizer(bpe)
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=fast)
+    for word, fault in (("cf", "is 2 tokens where it begins a text"), ("x", "is unknown"), ("ff", "is 3 tokens: ")):
+        with pytest.raises(InputError, match=f"^trigger '{word}' {fault}"):
+            trigger_rows(tokenizer, [word])
