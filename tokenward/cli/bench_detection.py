@@ -59,7 +59,8 @@ def detection(
     # A text is cut where the model would, or the trigger might not be read.
     read = TrainingSettings(max_length=max_length).words_read
     corpus = read_corpus(name, (train, clean, test), (train_texts, clean_texts, test_texts), read)
-    attacks, seeds, defences = attack or [*PLANS], seed or [0, 1, 2], defence or [*DEFENCES]
+    attacks, seeds = list(dict.fromkeys(attack or PLANS)), list(dict.fromkeys(seed or (0, 1, 2)))
+    defences = list(dict.fromkeys(defence or DEFENCES))
     settings = DetectionSettings(model, epochs, max_length=max_length)
     out.parent.mkdir(parents=True, exist_ok=True)
     cells = []

@@ -75,10 +75,11 @@ def evaluate(
     settings = GridSettings(
         model, name, clean_share, seed, epochs, learning_rate, purify_epochs, purify_rate, length, preset
     )
+    attacks, purifiers = list(dict.fromkeys(attack or _ATTACKS)), list(dict.fromkeys(purifier or _PURIFIERS))
     cells = []
     with ProgressBars(notes()) as bars:
         grid = Grid(settings, data, tested, work, bars, notes().print)
-        for cell in grid.run(attack or _ATTACKS, purifier or _PURIFIERS, guard):
+        for cell in grid.run(attacks, purifiers, guard):
             cells.append(cell)
             guarded = ", guarded" if cell.guarded else ""
             results().print(f"{cell.attack} × {cell.purifier}{guarded}: CACC {cell.cacc:.1%}, ASR {cell.asr:.1%}")

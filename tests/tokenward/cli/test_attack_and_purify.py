@@ -241,6 +241,19 @@ def test_tests_that_measure_no_attack(
     assert message in outcome.err
 
 
+def test_what_is_asked_twice_of_an_evaluation_is_run_once(
+    run: Run, files: dict[str, Path], tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    asked: list[object] = []
+    monkeypatch.setattr("tokenward.bench.purification.Grid.run", lambda _, *given: asked.extend(given) or [])
+    given = ("--model", tiny_encoder, "--train", files["train"], "--test", files["test"], "--target", "good")
+    twice = ("--attack", "ep", "--purifier", "none", "--attack", "badnets", "--attack", "ep", "--purifier", "none")
+    outcome = run("evaluate", *given, "--out", tmp_path / "r", "--work", tmp_path / "w", *twice)
+    assert outcome.code == 0, outcome.err
+    assert asked == [["ep", "badnets"], ["none"], True]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
