@@ -89,7 +89,7 @@ def graph(
         record = make_record(
             "graph", [row.record() for row in rows], seed=0, hashes=hashes, settings={"rounds": rounds}
         )
-        write_record(record, json)
+        notes().print(f"[dim]wrote {write_record(record, json)}[/]", soft_wrap=True)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -42,7 +42,7 @@ def sensitivity(
     from ..errors import InputError
     from ..runtime.guard import load
     from ..texts import read_labelled
-    from .console import progress_bar, results
+    from .console import notes, progress_bar, results
     from .sensitivity_table import sensitivity_table
 
     if len(attack) != len(artifacts):
@@ -64,4 +64,4 @@ def sensitivity(
         hashes = {name: guard.artifact.digest for name, guard in guards.items()}
         settings = {"calibration_texts": len(known), "texts": len(texts)}
         record = make_record("sensitivity", sensitivity_rows(measured), seed=0, hashes=hashes, settings=settings)
-        write_record(record, file)
+        notes().print(f"[dim]wrote {write_record(record, file)}[/]", soft_wrap=True)

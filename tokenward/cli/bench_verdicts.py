@@ -35,7 +35,7 @@ def verdicts(
     from ..bench.drawing import read_drawn
     from ..bench.record import Metric, Row, make_record, reserve, write_record
     from ..errors import require
-    from .console import progress_bar, results
+    from .console import notes, progress_bar, results
 
     require("torch", "export")
     from ..bench.verdicts import compare_verdicts, open_anywhere
@@ -63,6 +63,5 @@ def verdicts(
         metrics = {"agreement": Metric(report.agreement, unit="share", better="higher")}
         settings = {"texts": report.texts, "suspicious": report.suspicious, "threshold": report.threshold}
         labels = {"engine": engine, "precision": precision if engine == "torch-cuda" else sound.guard.graph.precision}
-        write_record(
-            make_record("verdicts", [Row(labels, metrics, settings)], seed=0, hashes={"artifact": sound.digest}), json
-        )
+        record = make_record("verdicts", [Row(labels, metrics, settings)], seed=0, hashes={"artifact": sound.digest})
+        notes().print(f"[dim]wrote {write_record(record, json)}[/]", soft_wrap=True)

@@ -42,6 +42,7 @@ def test_sensitivity_prints_and_records(run: Run, tiny_artifact: Path, texts: Pa
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "percentile" in outcome.out
+    assert f"wrote {tmp_path / 'sensitivity.json'}" in outcome.err
     assert len(json.loads((tmp_path / "sensitivity.json").read_text())["rows"]) > 30
     assert run("bench", "sensitivity", tiny_artifact, tiny_artifact, "--attack", tmp_path, "--clean", texts, "--test",
                texts).code == 2  # fmt: skip
@@ -65,6 +66,18 @@ def test_sensitivity_of_two_artifacts_in_folders_of_one_name(
     )
     assert outcome.code == 0, outcome.err
     assert measured == ["a/guarded", "b/guarded"]
+
+
+def test_what_is_asked_twice_of_detection_is_run_once(
+    run: Run, texts: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("tokenward.bench.detection.Detection.run", lambda _, *given: asked.extend(given) or [])
+    given = ["--train", texts, "--clean", texts, "--test", texts, "--out", tmp_path / "out.md", "--work", tmp_path]
+    twice = ["--attack", "ep", "--seed", 4, "--defence", "late"] * 2
+    outcome = run("bench", "detection", *given, "--model", tiny_encoder, *twice)
+    assert outcome.code == 0, outcome.err
+    assert asked == [["ep"], [4], ["late"], False]
 
 
 def test_detection_names_what_it_does_not_know(run: Run, texts: Path, tmp_path: Path) -> None:
