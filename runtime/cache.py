@@ -15,9 +15,11 @@ from ..files import locked, replace_text
 
 Margins = tuple[float, ...]
 
+FORMAT = 2  # of the file; another one where what spans are called, or where they are put, has changed
+
 
 class StaleCacheError(InputError):
-    """The outcomes are another artifact's, or this one's before it was calibrated anew."""
+    """The outcomes are another artifact's, this one's before it was calibrated anew, or another version's."""
 
 
 class OutcomeCache:
@@ -88,14 +90,14 @@ class OutcomeCache:
 
     def _write(self, path: Path) -> None:
         body = json.dumps([[span, label, margins] for (span, label), margins in self._known()], ensure_ascii=False)
-        document = {"artifact": self.digest, "sha256": _sum(body), "entries": body}
+        document = {"format": FORMAT, "artifact": self.digest, "sha256": _sum(body), "entries": body}
         replace_text(path, json.dumps(document, ensure_ascii=False))
 
     def load(self, path: Path) -> None:
         """Take in the outcomes of a file that :meth:`save` wrote.
 
         Raises:
-            StaleCacheError: the file belongs to another artifact.
+            StaleCacheError: the file belongs to another artifact, or another version wrote it.
             InputError: it cannot be read, is none, or was altered.
         """
         try:
@@ -103,14 +105,16 @@ class OutcomeCache:
             digest, checksum, body = document["artifact"], document["sha256"], document["entries"]
             intact = checksum == _sum(body)
             entries = [(str(s), int(label), tuple(map(float, m))) for s, label, m in json.loads(body)]
-            if not all(map(isfinite, (margin for _, _, margins in entries for margin in margins))):
-                raise ValueError("a margin is not finite")
+            if not all(margins and all(map(isfinite, margins)) for _, _, margins in entries):
+                raise ValueError("a margin is missing or not finite")
         except OSError as error:
             raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(f"'{path}' is not a cache of transplant outcomes: remove it to start afresh") from error
         if not intact:
             raise InputError(f"'{path}' does not match its checksum: remove it to start afresh")
+        if document.get("format") != FORMAT:
+            raise StaleCacheError(f"'{path}' is of another version of this program: remove it or give another file")
         if digest != self.digest:
             raise StaleCacheError(f"'{path}' belongs to another artifact: remove it or give another file")
         for span, label, margins in entries:

@@ -21,6 +21,7 @@ from ..artifact import (
 )
 from ..errors import InputError
 from .cache import OutcomeCache
+from .distinct import distinct
 from .engine import ALWAYS_SKIP, NEVER_SKIP
 from .engine_onnx import OnnxEngine
 from .gates import fit, known_gates, require_enough
@@ -66,8 +67,8 @@ def calibrate(
 
     Args:
         path: the artifact.
-        texts: clean texts, at least 100, better 200 or more, of at least two classes; they should look like what
-            will be served.
+        texts: clean texts, at least 100 different ones, better 200 or more, of at least two classes; they should look
+            like what will be served. Copies count once.
         percentile: so many % of clean texts are under the threshold; None takes 95 for ``anomaly`` (the published
             choice) and 90 for ``class_token``, where it is a knob of cost and not of safety.
         progress: see :data:`Progress`.
@@ -81,9 +82,10 @@ def calibrate(
     """
     if percentile is not None and not 1 < percentile < 100:
         raise InputError(f"percentile {percentile:g} is not between 1 and 100: 95 puts 95 % of clean texts under it")
-    require_enough(len(texts))
     if labels is not None and len(labels) != len(texts):
         raise InputError(f"{len(texts)} clean texts but {len(labels)} labels: give one label per text, or none")
+    texts, labels = distinct(texts, labels)
+    require_enough(len(texts))
     artifact = load_artifact(path)
     check_replaceable(path)
     engine = OnnxEngine(artifact.model_path, packed=artifact.guard.graph.packed)

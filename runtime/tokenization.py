@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 
 _RARE_BLANK = re.compile(r"[^\S \t\n\r\f\v]")
 COMPOUND = 12  # most words that marks without blanks between them join to one
+FEW = 6  # letters of a script without spaces that make one word where they stand between blanks
 
 
 @dataclass(frozen=True)
@@ -185,21 +186,22 @@ class Tokenizer:
         alone = self._mark[ids] | self._unspaced[ids]
         apart = (words != words[previous]) | blank | alone | alone[previous]
         new = real & (~before | (apart & ~overlap))
-        new &= ~self._compounded(ids, new, before & ~blank & ~self._led[ids])
+        new &= ~self._compounded(ids, new, before & ~blank & ~self._led[ids], rows)
         count = np.cumsum(new)
         first = np.concatenate(([0], count[:-1]))[np.searchsorted(rows, np.arange(rows[-1] + 1))]
         return np.where(real, count - first[rows] - 1, -1)
 
-    def _compounded(self, ids: Ints, new: Bools, linked: Bools) -> Bools:
+    def _compounded(self, ids: Ints, new: Bools, linked: Bools, rows: Ints) -> Bools:
         """Pieces inside what is written without blanks, the marks around it not counted: an address, "half-hour".
 
         Such a word is taken out whole or not at all. A long one may be a text whose writer uses no blanks, and scripts
-        without spaces have none: these are left as they are.
+        without spaces have none: these are left as they are, but for a few letters among other words, which are one.
 
         Args:
             ids: of all pieces.
             new: where words start otherwise.
             linked: pieces that no blank parts from the one before.
+            rows: of the pieces.
         """
         place, run = np.arange(len(ids)), np.cumsum(~linked) - 1
         first, last = np.full(run[-1] + 1, len(ids)), np.full(run[-1] + 1, -1)
@@ -208,7 +210,10 @@ class Tokenizer:
         np.maximum.at(last, run[core], place[core])
         inside = (place > first[run]) & (place <= last[run])
         size = 1 + np.bincount(run, weights=new & inside)
-        size += COMPOUND * np.bincount(run, weights=self._unspaced[ids])
+        letters = np.bincount(run, weights=self._unspaced[ids])
+        of = rows[np.flatnonzero(~linked)]
+        only = np.bincount(of, weights=np.bincount(run, weights=new) > 0)[of] == 1  # its text is nothing else
+        size += COMPOUND * np.where((letters > FEW) | only, letters, 0)
         return np.asarray(inside & (size <= COMPOUND)[run])
 
 

@@ -117,6 +117,8 @@ def rewrite(document: dict[str, str], entries: str) -> None:
         (lambda d: d.update(entries=3), "is not a cache"),
         (lambda d: rewrite(d, '[["cf", Infinity, [1.0]]]'), "is not a cache"),
         (lambda d: rewrite(d, '[["cf", 1, [NaN]]]'), "is not a cache"),
+        (lambda d: rewrite(d, '[["cf", 1, []]]'), "is not a cache"),
+        (lambda d: d.pop("format"), "of another version"),
         (lambda d: rewrite(d, "[" * 100_000), "is not a cache"),
     ],
 )

@@ -102,6 +102,17 @@ def test_scripts_without_spaces_are_not_one_word(tokenizers: dict[str, Tokenizer
     assert len(words(tokenizers["sentencepiece"], "你好吗很好")) > 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_letters_of_such_a_script_among_other_words_are_one(tokenizers: dict[str, Tokenizer], kind: str) -> None:
+    """A trigger of two or three of them would share the attention that it draws among words of their own."""
+    for text in ("the 很好 film", "很好 film", "a , 你好吗很好吗 !"):
+        assert words(tokenizers[kind], text) == text.split()
+
+
+def test_many_letters_of_such_a_script_are_not_one_word(tokenizers: dict[str, Tokenizer]) -> None:
+    assert words(tokenizers["wordpiece"], "the 你好吗很好吗你 film") == ["the", *"你好吗很好吗你", "film"]
+
+
 def test_an_emoji_of_several_pieces_is_never_parted(tokenizers: dict[str, Tokenizer]) -> None:
     assert "😀" in "".join(words(tokenizers["byte_level"], "a 😀 b"))
     assert all("\ufffd" not in word for word in words(tokenizers["byte_level"], "a 😀 b"))

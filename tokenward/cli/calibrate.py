@@ -59,6 +59,8 @@ def calibrate(
     assert guard.calibration is not None
     console = results()
     console.print(f"[green]✓[/] {artifact} is calibrated on {guard.calibration.texts} clean texts", soft_wrap=True)
+    if copies := len(texts) - guard.calibration.texts:
+        console.print(f"  {copies} copies of texts count for nothing")
     for name, fitted in guard.calibration.gates.items():
         console.print(f"  gate {name}: threshold {fitted.threshold:.4g} at percentile {fitted.percentile:g}")
     if guard.graph.preset == "tokenward":
@@ -66,7 +68,7 @@ def calibrate(
         for label, count in short_of_references(guard.calibration.references, load_artifact(artifact).labels).items():
             console.print(
                 f"[yellow]  class '{escape(visible(label))}' has {count} references of other classes and needs 8: "
-                "suspects there get the flip test; give more clean texts of the other classes[/]",
+                "suspects there get the flip test; give more clean texts of the other classes, of three words at least[/]",
                 soft_wrap=True,
             )
         vouched = sum(map(len, guard.calibration.vouched.values()))
