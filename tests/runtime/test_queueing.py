@@ -177,6 +177,7 @@ def test_entries_that_nobody_waits_for_are_dropped():
         ([], math.inf),
         ([entry(10, 1.0)], 1.5),
         ([entry(10, 1.0), entry(12, 0.75)], 1.25),
+        ([entry(10, 1.0), entry(12, 0.999)], 1.499),  # the first of a batch need not have waited longest
         ([entry(10, 1.0), entry(10, 1.0, urgent=True, text="look")], -math.inf),
         ([entry(25, float(i)) for i in range(4)], -math.inf),
         ([entry(25, float(i)) for i in range(9)], -math.inf),

@@ -125,6 +125,18 @@ def test_raw_bytes_that_end_too_early(raw):
         decode(head + raw, str(len(head)))
 
 
+@pytest.mark.parametrize(("own", "binary"), [({}, True), ({"binary_data": False}, False)])
+def test_the_form_of_all_outputs_is_that_of_each_unless_it_says_otherwise(own, binary):
+    outputs = [{"name": "LABEL", "parameters": own}]
+    request = decode(body(outputs=outputs, parameters={"binary_data_output": True}), None)
+    assert request.is_binary("LABEL") == binary
+
+
+def test_json_that_is_nested_too_deep():
+    with pytest.raises(InputError, match="not valid JSON"):
+        decode(b"[" * 100_000, None)
+
+
 @pytest.mark.parametrize("length", ["-1", "x", "", "99999", "1e2", "٣"])
 def test_a_header_that_makes_no_sense(length):
     with pytest.raises(InputError):
