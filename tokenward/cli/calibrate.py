@@ -68,7 +68,8 @@ def calibrate(
         for label, count in short_of_references(guard.calibration.references, load_artifact(artifact).labels).items():
             console.print(
                 f"[yellow]  class '{escape(visible(label))}' has {count} references of other classes and needs 8: "
-                "suspects there get the flip test; give more clean texts of the other classes, of three words at least[/]",
+                "suspects there get the flip test; give more clean texts of the other classes, of three words and "
+                "more[/]",
                 soft_wrap=True,
             )
         vouched = sum(map(len, guard.calibration.vouched.values()))
