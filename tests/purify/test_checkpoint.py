@@ -119,6 +119,23 @@ def test_pickled_weights_are_refused_with_how_to_convert_them(copied_dir: Path) 
         load_classifier(copied_dir)
 
 
+@pytest.mark.parametrize("config", [False, True])
+def test_an_adapter_is_told_as_such(copied_dir: Path, config: bool) -> None:
+    (copied_dir / "adapter_config.json").write_text("{}")
+    if not config:
+        (copied_dir / "config.json").unlink()
+    for load in (base_encoder, load_classifier):
+        with pytest.raises(InputError, match="holds an adapter: merge it into the weights that it is for"):
+            load(copied_dir)
+
+
+def test_a_pointer_to_weights_is_told_as_such(copied_dir: Path) -> None:
+    (copied_dir / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    for load in (load_classifier, lambda folder: new_classifier(folder, ("bad", "good"), 0)):
+        with pytest.raises(InputError, match=r"model\.safetensors' is a pointer of Git LFS.*: fetch them"):
+            load(copied_dir)
+
+
 def test_other_things_that_are_no_classifier(copied_dir: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a sequence classifier"):
         load_classifier(tiny_encoder)
