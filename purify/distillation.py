@@ -9,6 +9,10 @@ L = α·L_att + β·L_hid + L_cls, with, for each text,
 
 averaged over the batch. Padding takes no part: queries at padding are left out of AE, positions at padding out of
 MSE, so a text's loss does not depend on what it is batched with.
+
+The student is heard as training runs it, after dropout: A^S and H^S are what its layers go on with; the teacher has no
+dropout. So L_att and L_hid have a floor where both models agree in every weight. With α = 1, on one batch each, that of
+L_att was 1.34 for MiniLM, 0.68 for a small BERT, 0.34 for RoBERTa and 0.18 for GPT-2; in evaluation mode it is 0.
 """
 
 from __future__ import annotations

@@ -19,7 +19,9 @@ share of the same texts that are answered with the target class without a trigge
     teacher 1.5e-4, student  8e-4, α = β = 10    85.2 %       38 %         22 %
     clean fine-tuning        3e-4, three epochs  84.3 %       72 %
 
-At a small rate the backdoor stays; at a large one the teacher loses accuracy, but a well-guided student does not.
+At a small rate the backdoor stays; at a large one the teacher loses accuracy, but a well-guided student does not. The
+student is guided as training runs it, after dropout (:mod:`.distillation` says what floor that gives the terms); the
+weights and rates above were chosen with that.
 """
 
 from __future__ import annotations
