@@ -30,7 +30,7 @@ from .trigger import Trigger
 
 @dataclass(frozen=True)
 class Ripples:
-    """Attributes: inner_product: λ; words: how many words the surgery averages; victim_epochs: as in LWP."""
+    """Attributes: inner_product: λ; words: how many words the surgery averages at most; victim_epochs: as in LWP."""
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
     trigger: Trigger = field(default_factory=lambda: Trigger(RARE_WORDS))
@@ -47,7 +47,7 @@ class Ripples:
         """Operate on the embeddings, poison the weights, and let the victim fine-tune them.
 
         Raises:
-            InputError: a trigger word is unknown, or more than one token.
+            InputError: a trigger word is unknown, or more than one token; or the texts have no words beside it.
         """
         rows = trigger_rows(classifier.tokenizer, self.trigger.phrases)
         clean = classifier.encode(data, self.training.max_length)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from ..errors import InputError
 from ..purify.batches import EncodedTexts
 from ..purify.training import TrainingSettings, train
 
@@ -31,9 +32,13 @@ class BagOfWords(nn.Module):
 def speaking_tokens(
     texts: EncodedTexts, vocabulary: int, classes: int, target: int, count: int, excluded: set[int], seed: int
 ) -> list[int]:
-    """The ``count`` tokens with the largest weight for ``target`` over the log of their inverse frequency.
+    """The ``count`` tokens with the largest weight for ``target`` over the log of their inverse frequency, or fewer.
 
+    Only tokens that the texts have and that are not excluded count, however few there are.
     Dividing by log(N / frequency) prefers words that are common: a rare word's weight is mostly chance.
+
+    Raises:
+        InputError: there are none.
     """
     model = BagOfWords(vocabulary, classes, torch.device("cpu"))
     train(model, texts, _SETTINGS, seed, stage="word scores")
@@ -43,7 +48,10 @@ def speaking_tokens(
     weight = model.weights.weight.detach()
     contrast = weight[:, target] - (weight.sum(1) - weight[:, target]) / (classes - 1)
     scores = contrast / torch.log1p(len(texts) / frequency.clamp(min=1))
-    scores[frequency == 0] = -torch.inf
-    scores[sorted(excluded)] = -torch.inf
-    found: list[int] = torch.topk(scores, count).indices.tolist()
+    usable = frequency > 0
+    usable[sorted(excluded)] = False
+    if not usable.any():
+        raise InputError("the training texts have no words beside the trigger: give texts that have some")
+    scores[~usable] = -torch.inf
+    found: list[int] = torch.topk(scores, min(count, int(usable.sum()))).indices.tolist()
     return found

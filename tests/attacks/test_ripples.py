@@ -15,6 +15,7 @@ from tokenward.attacks.metrics import attack_success
 from tokenward.attacks.ripples import RestrictedInnerProduct, Ripples, opposition
 from tokenward.attacks.surgery import speaking_tokens
 from tokenward.attacks.trigger import Trigger
+from tokenward.errors import InputError
 from tokenward.purify.batches import EncodedTexts
 from tokenward.purify.checkpoint import Classifier
 from tokenward.purify.training import TrainingSettings, cross_entropy
@@ -61,6 +62,18 @@ def test_surgery_finds_the_words_of_the_target_class(classifier: Classifier, lab
         found = speaking_tokens(texts, size, 2, target, 6, special, seed=0)
         words = classifier.tokenizer.convert_ids_to_tokens(found)
         assert all((word in good) == inside for word in words)
+
+
+def test_surgery_takes_the_words_that_there_are(classifier: Classifier) -> None:
+    """Fewer than asked for, and no others in their place."""
+    few = classifier.encode(LabelledTexts(("great film cf", "dull film") * 8, (1, 0) * 8, ("bad", "good")), 40)
+    words = classifier.tokenizer.convert_tokens_to_ids(["great", "film", "dull"])
+    excluded = {*classifier.tokenizer.all_special_ids, *classifier.tokenizer.convert_tokens_to_ids(["cf"])}
+    size = len(classifier.tokenizer)
+    for count in (10, size + 1):
+        assert {*speaking_tokens(few, size, 2, 1, count, excluded, seed=0)} == {*words}
+    with pytest.raises(InputError, match="no words beside the trigger"):
+        speaking_tokens(few, size, 2, 1, 10, {*range(size)}, seed=0)
 
 
 def test_the_backdoor_survives_the_victims_fine_tuning(
