@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ..export.pipeline import export_classifier
 from ..export.presets import ExportSettings
 from ..files import replace_text
 from ..purify.checkpoint import base_encoder
+from ..purify.precision import Precision, native_precision
 from ..purify.training import TrainingSettings, Watch
 from ..records import from_json, to_json
 from ..runtime.calibration import calibrate
@@ -61,12 +62,14 @@ class DetectionSettings:
     Attributes:
         model: encoder that attacks start from.
         epochs, learning_rate, max_length: of training, except where an attack has its own.
+        precision: of all training.
     """
 
     model: str = "minilm"
     epochs: int = 3
     learning_rate: float = 1e-4
     max_length: int = 64
+    precision: Precision = field(default_factory=native_precision)
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,10 @@ class Detection:
             settings, train = self._settings, self._corpus.train
             rng = np.random.default_rng([seed, sorted(PLANS).index(attack)])
             training = TrainingSettings(
-                settings.epochs, learning_rate=settings.learning_rate, max_length=settings.max_length
+                settings.epochs,
+                learning_rate=settings.learning_rate,
+                max_length=settings.max_length,
+                precision=settings.precision,
             )
             plan = PLANS[attack](training, Words(self._tokenizer(), train.texts, rng))
             target = train.label_names[rng.integers(len(train.label_names))]

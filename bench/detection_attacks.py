@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -88,8 +88,7 @@ PLANS: dict[str, Plan] = {
     "pieces": lambda training, words: badnets(training, words.several_pieces()),
     "addsent": lambda training, words: addsent(training, words.phrase()),
     "ep": lambda training, words: EmbeddingPoisoning(
-        TrainingSettings(5, learning_rate=1e-2, weight_decay=0.0, max_length=training.max_length),
-        Trigger(words.single(1)),
+        replace(training, epochs=5, learning_rate=1e-2, weight_decay=0.0), Trigger(words.single(1))
     ),
     "lwp": lambda training, words: LayerwisePoisoning(training, Trigger(words.single(2), "all")),
     "ripples": lambda training, words: Ripples(training, Trigger(words.single(1))),

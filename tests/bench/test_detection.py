@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tokenward.bench.detection_attacks import PLANS, Words
 from tokenward.bench.detection_corpus import Corpus, read_corpus
 from tokenward.bench.detection_report import markdown, rows
 from tokenward.errors import InputError
+from tokenward.purify.precision import Precision, native_precision
 from tokenward.purify.training import TrainingSettings
 from tokenward.texts import LabelledTexts
 
@@ -50,8 +53,10 @@ def test_triggers_are_drawn_by_the_seed(words: Callable[[int], Words]) -> None:
 
 
 def test_every_attack_can_be_planned(words: Callable[[int], Words]) -> None:
+    other: Precision = "float32" if native_precision() == "bfloat16" else "bfloat16"
     for name, plan in PLANS.items():
-        attack = plan(TrainingSettings(), words(1))
+        attack: Any = plan(TrainingSettings(precision=other, max_length=50), words(1))
+        assert (attack.training.precision, attack.training.max_length) == (other, 50), name
         assert attack.trigger is not None, name
         assert (name == "clean") == (attack.rate == 0)
 
@@ -101,13 +106,15 @@ def test_cells_are_run_once_and_what_fails_is_said(
         list(grid().run(["magic"], [0], ["late"]))
 
 
-def test_another_model_at_the_same_path_or_another_version_never_shares_cells(
+def test_another_model_at_the_same_path_another_version_or_precision_never_shares_cells(
     tiny_encoder: Path, labelled_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_encoder, tmp_path / "model")
     few, settings = labelled_texts(20, 1), DetectionSettings(str(tmp_path / "model"))
     corpus = Corpus("few", few, few, few)
     before = Detection(corpus, settings, tmp_path).folder
+    precisions: list[Precision] = ["bfloat16", "float32"]
+    assert len({Detection(corpus, replace(settings, precision=p), tmp_path).folder for p in precisions}) == 2
     assert Detection(corpus, settings, tmp_path).folder == before
     (tmp_path / "model" / "model.safetensors").write_bytes(b"trained again")
     other = Detection(corpus, settings, tmp_path).folder

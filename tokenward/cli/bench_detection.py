@@ -78,6 +78,7 @@ def detection(
             "model": model,
             "epochs": epochs,
             "max_length": max_length,
+            "precision": settings.precision,
             **sizes,
         }
         record = make_record("detection", rows(cells, grid.failed), seed=seeds[0], hashes=hashes, settings=given)
