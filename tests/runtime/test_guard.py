@@ -110,7 +110,7 @@ def test_calibration_refuses_what_it_cannot_learn_from(
     with pytest.raises(InputError, match="99 clean texts are too few to calibrate: give at least 100"):
         calibrate(tiny_artifact, clean_texts[:99])
     with pytest.raises(InputError, match=r"the model answers '(bad|good)' to every calibration text"):
-        calibrate(tiny_artifact, [clean_texts[0]] * 120)
+        calibrate(tiny_artifact, [*clean_texts[::2], *(f"{text} ." for text in clean_texts[::2])])
     with pytest.raises(InputError, match="percentile 100 is not between"):
         calibrate(tiny_artifact, clean_texts, percentile=100)
     assert load_artifact(tiny_artifact).digest == before

@@ -13,7 +13,6 @@ _COLUMNS = {
     "CACC": "cacc",
     "ASR": "asr",
     "by the trigger": "attributable",
-    "kept beside it": "kept",
     "found (TPR)": "tpr",
     "clean flagged": "fpr",
     "AUC": "auc",
