@@ -37,7 +37,7 @@ if not (INTERPRETED or torch.cuda.is_available()):
 if not INTERPRETED:
     pytestmark = pytest.mark.gpu
 
-V, WIDTH, LAYERS = 60, 32, 3
+V, WIDTH, LAYERS = 60, 32, 2
 BERT = {
     "vocab_size": V, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2,
     "intermediate_size": 48, "max_position_embeddings": 40, "initializer_range": 0.3, "num_labels": 3,
@@ -125,12 +125,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("family", "preset", "gradient", "attention"),
     [
-        ("bert", "paper", 0, (0, 1, 2)),
-        ("roberta", "paper", 0, (0, 1, 2)),
-        ("electra", "paper", 0, (0, 1, 2)),
-        ("distilbert", "tokenward", 2, (2,)),
-        ("roberta", "late", 2, (2,)),
-        ("bert", "custom", 1, (0, 2)),
+        ("bert", "paper", 0, (0, 1)),
+        ("roberta", "paper", 0, (0, 1)),
+        ("electra", "paper", 0, (0, 1)),
+        ("distilbert", "tokenward", 1, (1,)),
+        ("roberta", "late", 1, (1,)),
+        ("bert", "custom", 1, (0,)),
     ],
 )
 def test_every_output_is_that_of_autograd(family: str, preset: Any, gradient: int, attention: Any, checkpoint: Any):
@@ -152,9 +152,9 @@ def test_every_output_is_that_of_autograd(family: str, preset: Any, gradient: in
 @pytest.mark.parametrize("gate", [6.0, ALWAYS_SKIP])
 def test_class_attention_of_every_layer_whatever_is_skipped(gate: float, lengths: list[int], checkpoint: Any):
     batch = a_batch(lengths, pad=0)
-    artifact = artifact_of(checkpoint("bert"), "tokenward", 2, (2,), outputs=(BY_LAYER,))
+    artifact = artifact_of(checkpoint("bert"), "tokenward", 1, (1,), outputs=(BY_LAYER,))
     engine = TorchEngine(artifact, None, "fp32", DEVICE)
-    found, expected = engine.run(batch, gate), truth_of(checkpoint("bert"), batch, "tokenward", 2, (2,))
+    found, expected = engine.run(batch, gate), truth_of(checkpoint("bert"), batch, "tokenward", 1, (1,))
     assert_close(found, expected, 1e-5, [BY_LAYER])
     np.testing.assert_array_equal(found[BY_LAYER][:, -1], found["class_attention"])
     assert not found[BY_LAYER].swapaxes(1, 2)[batch.attention_mask == 0].any()
@@ -167,7 +167,7 @@ def test_graphs_without_that_output_spend_nothing_on_it(
     add, calls = encoder.add_received, []
     monkeypatch.setattr(encoder, "add_received", lambda *arguments: calls.append(add(*arguments)))
     monkeypatch.setattr(engine_torch, "RECORDED", 0)
-    artifact = artifact_of(checkpoint("bert"), "tokenward", 2, (2,), outputs=outputs)
+    artifact = artifact_of(checkpoint("bert"), "tokenward", 1, (1,), outputs=outputs)
     found = TorchEngine(artifact, None, "fp32", DEVICE).run(a_batch([5, 2], pad=0), ALWAYS_SKIP)
     assert (BY_LAYER in found) == bool(outputs)
     assert len(calls) == passes
@@ -177,7 +177,7 @@ def test_graphs_without_that_output_spend_nothing_on_it(
 def test_the_gate_skips_what_the_bound_proves_and_nothing_else(checkpoint: Any):
     folder = checkpoint("bert")
     batch = a_batch([12, 3, 5], pad=0)
-    engine = TorchEngine(artifact_of(folder, "paper", 0, (0, 1, 2)), precision="fp32", device=DEVICE)
+    engine = TorchEngine(artifact_of(folder, "paper", 0, (0, 1)), precision="fp32", device=DEVICE)
     everything, nothing = engine.run(batch, NEVER_SKIP), engine.run(batch, ALWAYS_SKIP)
     table = scored_table(Tokenizer.from_file(str(folder / "tokenizer.json")), V)
     limits = bound(everything["attention_received"], scored_tokens(batch.input_ids, batch.attention_mask == 1, table))
@@ -197,13 +197,13 @@ def test_the_gate_skips_what_the_bound_proves_and_nothing_else(checkpoint: Any):
 
 
 def test_ungated_graphs_ignore_the_gate(checkpoint: Any):
-    engine = TorchEngine(artifact_of(checkpoint("bert"), "late", 2, (2,), gated=False), None, "fp32", DEVICE)
+    engine = TorchEngine(artifact_of(checkpoint("bert"), "late", 1, (1,), gated=False), None, "fp32", DEVICE)
     assert engine.run(a_batch([5, 2], pad=0), ALWAYS_SKIP)["scored"].all()
 
 
 @pytest.mark.usefixtures("way")
 def test_the_tokenward_preset_leaves_the_attention_out_too(checkpoint: Any):
-    engine = TorchEngine(artifact_of(checkpoint("distilbert"), "tokenward", 2, (2,)), None, "fp32", DEVICE)
+    engine = TorchEngine(artifact_of(checkpoint("distilbert"), "tokenward", 1, (1,)), None, "fp32", DEVICE)
     batch = a_batch([9, 2], pad=0)
     everything, nothing = engine.run(batch, NEVER_SKIP), engine.run(batch, ALWAYS_SKIP)
     assert not nothing["attention_received"].any()
@@ -215,7 +215,7 @@ def test_the_tokenward_preset_leaves_the_attention_out_too(checkpoint: Any):
 
 
 def test_answers_do_not_depend_on_batch_mates_or_chunks(checkpoint: Any, monkeypatch: pytest.MonkeyPatch):
-    engine = TorchEngine(artifact_of(checkpoint("roberta"), "paper", 0, (0, 1, 2)), None, "fp32", DEVICE)
+    engine = TorchEngine(artifact_of(checkpoint("roberta"), "paper", 0, (0, 1)), None, "fp32", DEVICE)
     batch = a_batch([7, 1, 12], pad=1)
     together = engine.run(batch, NEVER_SKIP)
     monkeypatch.setattr(engine_torch, "CHUNK", 11)
@@ -235,8 +235,8 @@ def test_half_precision(precision: Any, checkpoint: Any):
         pytest.skip("Triton 3.9's interpreter multiplies the bit patterns of bfloat16")
     folder = checkpoint("bert")
     batch = a_batch([17, 6], pad=0)
-    found = TorchEngine(artifact_of(folder, "paper", 0, (0, 1, 2)), None, precision, DEVICE).run(batch, NEVER_SKIP)
-    expected = truth_of(folder, batch, "paper", 0, (0, 1, 2))
+    found = TorchEngine(artifact_of(folder, "paper", 0, (0, 1)), None, precision, DEVICE).run(batch, NEVER_SKIP)
+    expected = truth_of(folder, batch, "paper", 0, (0, 1))
     assert_close(found, expected, 2e-2 if precision == "fp16" else 2e-1)
     assert (found["logits"].argmax(1) == expected["logits"].argmax(1)).all()
 
@@ -263,7 +263,7 @@ def test_same_numbers_as_the_onnx_engine(preset: Any, checkpoint: Any, tmp_path:
 def test_a_text_that_cannot_be_scored_is_flagged_and_alone_in_it(checkpoint: Any):
     """A weight that is not finite in one word's embedding spoils the texts with that word."""
     folder = checkpoint("bert")
-    engine = TorchEngine(artifact_of(folder, "paper", 0, (0, 1, 2)), None, "fp32", DEVICE)
+    engine = TorchEngine(artifact_of(folder, "paper", 0, (0, 1)), None, "fp32", DEVICE)
     batch = a_batch([6, 5, 4], pad=0)
     before = engine.run(batch, NEVER_SKIP)
     batch.input_ids[1, 2] = 50
@@ -283,7 +283,7 @@ def test_recorded_shapes_are_few_and_large_enough():
 
 
 def test_weights_of_another_checkpoint_are_refused(checkpoint: Any, tmp_path: Path):
-    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1, 2))
+    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1))
     with pytest.raises(ArtifactError, match="finds no safetensors weights"):
         TorchEngine(artifact, tmp_path, device=DEVICE)
     with pytest.raises(ArtifactError, match="not those that the artifact was exported from"):
@@ -295,17 +295,17 @@ def test_weights_of_another_checkpoint_are_refused(checkpoint: Any, tmp_path: Pa
     [
         ({"model_type": "deberta"}, "knows bert, roberta, electra, distilbert, not 'deberta'"),
         ({"hidden_act": "relu"}, "needs exact GELU"),
-        ({"num_hidden_layers": 4}, "has no weight 'bert.encoder.layer.3"),
+        ({"num_hidden_layers": 3}, "has no weight 'bert.encoder.layer.2"),
     ],
 )
 def test_models_the_kernels_do_not_know_are_refused(change: dict[str, Any], message: str, checkpoint: Any):
-    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1, 2))
+    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1))
     with pytest.raises(EngineError, match=message):
         TorchEngine(replace(artifact, config={**artifact.config, **change}), device=DEVICE)
 
 
 def test_pooled_models_are_refused(checkpoint: Any):
-    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1, 2))
+    artifact = artifact_of(checkpoint("bert"), "paper", 0, (0, 1))
     guard = replace(artifact.guard, graph=replace(artifact.guard.graph, pooling="mean"))
     with pytest.raises(EngineError, match="reads its class token"):
         TorchEngine(replace(artifact, guard=guard), device=DEVICE)
@@ -314,11 +314,11 @@ def test_pooled_models_are_refused(checkpoint: Any):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_error_says_so(checkpoint: Any):
     with pytest.raises(EngineError, match="needs an NVIDIA GPU and there is none here"):
-        TorchEngine(artifact_of(checkpoint("bert"), "paper", 0, (0, 1, 2)))
+        TorchEngine(artifact_of(checkpoint("bert"), "paper", 0, (0, 1)))
 
 
 def test_bad_batches_are_refused_before_the_device_sees_them(checkpoint: Any):
-    engine = TorchEngine(artifact_of(checkpoint("bert"), "paper", 0, (0, 1, 2)), device=DEVICE)
+    engine = TorchEngine(artifact_of(checkpoint("bert"), "paper", 0, (0, 1)), device=DEVICE)
     with pytest.raises(EngineError, match="a text has 39 tokens but the model reads 38"):
         engine.run(a_batch([39], pad=0), ALWAYS_SKIP)
     with pytest.raises(EngineError, match="outside the vocabulary of 60"):
