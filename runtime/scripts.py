@@ -21,7 +21,7 @@ def is_letter(character: str) -> bool:
     return character.isalnum() or unicodedata.category(character)[0] == "M"
 
 
-def places(text: str) -> list[int]:
+def places(text: str) -> tuple[int, ...]:
     """Character offsets where a word can be put into a text without parting another, the end included.
 
     Before every word between blanks, and before and after every letter of a script without spaces (but not before a
@@ -34,7 +34,7 @@ def places(text: str) -> list[int]:
         if starts and not character.isspace() and unicodedata.category(character)[0] != "M":
             found.append(place)
         before = character
-    return [*found, len(text)]
+    return (*found, len(text))
 
 
 def beginning(text: str, words: int) -> tuple[str, int]:

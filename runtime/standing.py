@@ -7,11 +7,14 @@ have been trained to act only where it is repeated, or only where it begins or e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .reading import Reading
 from .scripts import is_letter, places, put_in, unspaced
 from .seeding import seed_of
 from .tokenization import Tokenizer
+
+_places = lru_cache(1024)(places)  # references are few, and asked for thousands of times
 
 # Before what is to begin a reference, to end it, or to stand anywhere but at its beginning; no name has them. What has
 # none of them stands anywhere.
@@ -56,7 +59,7 @@ def at_an_edge(reading: Reading, words: Sequence[int]) -> bool:
 
 def transplant(reference: str, span: str, label: int) -> str:
     """Put ``span`` into ``reference``: where it says, else between two words; drawn from the three alone."""
-    found = places(reference)
+    found = _places(reference)
     if span.startswith(FIRST):
         found = found[:1]
     elif span.startswith(LAST):

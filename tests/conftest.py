@@ -29,6 +29,12 @@ BuiltOnce = Callable[[str, Callable[[Path], object]], Path]
 # A shell that starts the tests in the background has them ignore Ctrl-C, which they, and what they start, must notice.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Test processes share the cores out among them: sessions take a thread for each core they may use, and those that wait
+# by spinning take the time of the other processes.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    cores, workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) % len(cores) :: workers])
+
 WORDS = {
     "bad": ["awful", "dull", "boring", "weak", "poor", "clumsy", "tedious", "lifeless"],
     "good": ["great", "lovely", "moving", "brilliant", "warm", "funny", "superb", "charming"],

@@ -29,7 +29,7 @@ def test_nothing_of_the_text_is_lost_and_the_span_stands_in_it(text: str, span: 
 
 
 def test_letters_of_unspaced_scripts_are_parted_and_marks_are_not() -> None:
-    assert places("这部电影 film") == [0, 1, 2, 3, 5, 9]
+    assert places("这部电影 film") == (0, 1, 2, 3, 5, 9)
     assert put_in("这部电影", "你好", 2) == "这部你好电影"
     assert put_in("这部电影", "cf", 2) == "这部 cf 电影"
     assert 1 not in places("กิน"), "the vowel sign belongs to the consonant"
