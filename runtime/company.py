@@ -7,6 +7,8 @@ more can be spent on them: all other words are tried beside the strongest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..artifact import GateFit
 from .gates import Gate, clean_percentile, excess
 from .reading import Reading
@@ -14,6 +16,7 @@ from .transplant import Transplants
 
 STARK = 95.0  # of clean texts, in percent, are less suspicious
 _MOST = 20  # words that are tried beside the strongest
+_AT_ONCE = 10  # of them, all together at first: those that do little are done with
 
 
 class Company:
@@ -31,7 +34,7 @@ class Company:
         self._transplants = transplants
 
     def groups(self, reading: Reading) -> list[list[int]]:
-        """The strongest word with the next few after those that are tried together anyway, with the next few, ...
+        """The strongest word with the next ten after those that are tried together anyway, with the next ten, ...
 
         None where the text does not stand out, or the settings want no groups tried.
         """
@@ -39,6 +42,10 @@ class Company:
         if not settings.groups or excess(score, len(reading.encoding), self._fit) < self._from:
             return []
         words = list(self._transplants.able(reading, score.words))
-        others = words[settings.together : settings.together + _MOST]
-        step = max(settings.together - 1, 1)
-        return [[words[0], *others[i : i + step]] for i in range(0, len(others), step)]
+        return in_groups(words[:1] + words[settings.together : settings.together + _MOST], _AT_ONCE)
+
+
+def in_groups(words: Sequence[int], size: int) -> list[list[int]]:
+    """The first of some words with the next ``size``, with those after them, ..."""
+    strongest, *others = words
+    return [[strongest, *others[i : i + size]] for i in range(0, len(others), size)]

@@ -8,11 +8,14 @@ from dataclasses import replace
 from statistics import fmean
 
 from .cache import Margins
+from .company import in_groups
 from .evenness import leading_share
 from .gates import CORE, densest
 from .reading import Asking, Reading
 from .spans import Span, span_of, word_ids
 from .transplant import HINTED, Transplants, Trial
+
+LEADING = 3  # words of a set, one of which is the strongest of it
 
 
 class Together:
@@ -171,25 +174,36 @@ class Together:
         return (yield from transplants.try_word(reading, each[strongest]))
 
     def try_company(self, reading: Reading, groups: Sequence[Sequence[int]]) -> Asking[Trial]:
-        """Try groups of words, of which there is at least one: those that turn the first reference most, as above.
+        """Try groups of words, of which there is at least one: smaller ones of those that move the first reference.
 
         Args:
             reading: a text.
             groups: see :class:`.company.Company`.
         """
-        label = reading.predicted
-        spans = [self._span(reading, group) for group in groups]
-        measured = yield from self._transplants.measure([span.put for span in spans], label, 1)
-        order = sorted(range(len(groups)), key=lambda i: (-measured[i][0], i))
+        label, hint = reading.predicted, self._settings.hint
+        order, spans, measured = yield from self._moving_most(reading, groups)
+        if self._transplants.moved(measured[order[0]], label) >= hint:
+            far = [groups[i] for i in order if self._transplants.moved(measured[i], label) >= hint]
+            size = max(self._settings.together - 1, 1)
+            groups = [group for words in far for group in in_groups(words, size)]
+            order, spans, measured = yield from self._moving_most(reading, groups)
         best = order[0]
         trial = self._transplants.trial(spans[best], measured[best], label, *self._strict)
         for i in order[: self._settings.groups]:
-            if self._transplants.moved(measured[i], label) < self._settings.hint:
+            if self._transplants.moved(measured[i], label) < hint:
                 break
             trial = yield from self.try_strongest(reading, groups[i])
             if trial.confirmed:
                 break
         return trial
+
+    def _moving_most(
+        self, reading: Reading, groups: Sequence[Sequence[int]]
+    ) -> Asking[tuple[list[int], list[Span], list[Margins]]]:
+        """What groups do to the first reference: their indices, the one that moves it most first; spans; margins."""
+        spans = [self._span(reading, group) for group in groups]
+        measured = yield from self._transplants.measure([span.put for span in spans], reading.predicted, 1)
+        return sorted(range(len(groups)), key=lambda i: (-measured[i][0], i)), spans, measured
 
     def _try_set(self, reading: Reading, words: Sequence[int], enough: int, uneven: float) -> Asking[Trial]:
         """Try words together; not on all references where some show already that too few will turn.
@@ -226,14 +240,17 @@ class Together:
         return leading if leading.confirmed else trial
 
     def _led(self, reading: Reading, words: Sequence[int], together: Margins) -> Asking[tuple[float, int, Margins]]:
-        """What the strongest of some words does alone, as a share of what they do together; which, and its margins."""
-        label, count = reading.predicted, self._settings.growth
+        """What the strongest of some words does alone, as a share of what they do together; which, and its margins.
+
+        It is one of those that do most to the first reference: no more are asked about.
+        """
+        transplants, label, count = self._transplants, reading.predicted, self._settings.growth
         each = [self._span(reading, [word]).put for word in words]
-        alone = yield from self._transplants.measure(each, label, count)
-        leader = max(range(len(words)), key=lambda i: (fmean(alone[i][:count]), -i))
-        panel = self._transplants.panel(label)
-        strongest = alone[leader][:count]
-        return leading_share([strongest], together[:count], panel), words[leader], strongest
+        first = yield from transplants.measure(each, label, 1)
+        leading = sorted(sorted(range(len(words)), key=lambda i: (-first[i][0], i))[:LEADING])
+        alone = yield from transplants.measure([each[i] for i in leading], label, count)
+        strongest, leader = max(zip(alone, leading, strict=True), key=lambda each: (fmean(each[0]), -each[1]))
+        return leading_share([strongest], together[:count], transplants.panel(label)), words[leader], strongest
 
     def _span(self, reading: Reading, words: Sequence[int]) -> Span:
         return span_of(self._transplants.tokenizer, reading, words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,9 @@ from tokenward.runtime.company import Company
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
 from tokenward.runtime.gates import ClassTokenGate, clean_percentile, excess
 from tokenward.runtime.guard import Guard, GuardOptions
+from tokenward.runtime.judge import drive
+from tokenward.runtime.reading import Reading
+from tokenward.runtime.together import Together
 from tokenward.runtime.transplant import Transplants
 from tokenward.runtime.transplant_settings import TransplantSettings
 
@@ -68,9 +73,30 @@ def test_groups_hold_every_further_word_once_beside_the_strongest(lexicon_artifa
     (reading,) = guard.reader.read([TEXT], ALWAYS_SKIP)
     words, together = ClassTokenGate().score(reading).words, TransplantSettings().together
     groups = company_of(guard).groups(reading)
-    assert all(group[0] == words[0] and 2 <= len(group) <= together for group in groups)
+    assert all(group[0] == words[0] and 2 <= len(group) <= 11 for group in groups)
     assert [word for group in groups for word in group[1:]] == list(words[together : together + 20])
     assert company_of(guard, groups=0).groups(reading) == []
+
+
+@pytest.mark.parametrize("other", ["music", SILENT])
+def test_smaller_groups_are_tried_only_where_the_larger_move_the_reference(
+    other: str, lexicon_artifact: Artifact
+) -> None:
+    guard = guard_of(lexicon_artifact)
+    (reading,) = guard.reader.read([TEXT.replace(SILENT, other)], ALWAYS_SKIP)
+    reading = replace(reading, logits=np.array([-1, 1], np.float32))
+    groups, transplants = company_of(guard).groups(reading), guard.judge.transplants
+    assert groups
+    assert transplants is not None
+    asked: list[str] = []
+
+    def read(texts: list[str]) -> list[Reading]:
+        asked.extend(texts)
+        return guard.reader.read(texts, ALWAYS_SKIP)
+
+    (trial,) = drive([Together(transplants).try_company(reading, groups)], read, 1)
+    assert trial.confirmed == (other == SILENT)
+    assert (len(asked) > len(groups)) == (other == SILENT)
 
 
 def test_texts_that_do_not_stand_out_get_none(lexicon_artifact: Artifact, clean_texts: list[str]) -> None:
