@@ -41,7 +41,10 @@ class Budget:
 
 
 def within(budget: Budget, steps: Asking[T]) -> Asking[tuple[T | None, bool]]:
-    """Go on with an asking while there is credit: what it returns, None where that ran out, and whether it asked."""
+    """Go on with an asking while there is credit: what it returns, None where that ran out, and whether it asked.
+
+    Equal texts asked for at once are read once, and charged once.
+    """
     answer: Any = None
     asked = False
     while True:
@@ -54,4 +57,4 @@ def within(budget: Budget, steps: Asking[T]) -> Asking[tuple[T | None, bool]]:
             return None, asked
         answer = yield texts
         asked = True
-        budget.spend(sum(len(reading.encoding) for reading in answer))
+        budget.spend(sum(len(reading.encoding) for reading in {reading.text: reading for reading in answer}.values()))

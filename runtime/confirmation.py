@@ -21,6 +21,7 @@ from .verdict import Action, Confirmation, Suspect
 Fallback = Literal["repair", "flag", "block"]
 SCREENED_WORDS = 2
 ON_CREDIT = 4  # triggers that are taken out of a text though the budget is spent: what is known of them costs little
+CROWDED = 4  # triggers that are taken out of a text one by one; from the next on, all known ones go with it
 REACH = 3  # words on each side of a trigger that are tried where the answer stays without it
 Ranking = Sequence[int]  # words of a reading, most suspicious first
 
@@ -133,7 +134,7 @@ class Confirmer:
                 break
             certain |= all(trial.turned) and not self._removal.is_natural(trial.span, rest.reading.predicted)
             several |= len(trial.span.words) > 1
-            cut |= not (yield from self._take_out(rest, trial.span))
+            cut |= not (yield from self._take_out(rest, trial.span, number >= CROWDED))
             remnants = self.transplants.suspects(rest.reading, rest.beside(REACH, REACH)) if rest.answer_stays else ()
             rankings = rankings_of(rest.reading)
         else:  # its rounds are spent, as if the budget were
@@ -156,13 +157,15 @@ class Confirmer:
             action = "flagged" if outcome.final.predicted == first.predicted else "neutralised"
         return Outcome(action, outcome.final, suspects, tried, fallback=cut or spent)
 
-    def _take_out(self, rest: Remainder, span: Span) -> Asking[bool]:
+    def _take_out(self, rest: Remainder, span: Span, crowded: bool) -> Asking[bool]:
         """Take a confirmed span out, and what is left of a phrase beside it where the answer hangs on that.
+
+        Out of a ``crowded`` text all known triggers go with it: each round reads what is left several times.
 
         Returns:
             Whether the credit was enough for both.
         """
-        spans = self._removal.standing(rest.reading, span)
+        spans = self._removal.standing(rest.reading, span, crowded)
         (found,) = yield [rest.without(spans)]
         self._budget.spend(len(found.encoding))
         rest.take_out(spans, found)

@@ -96,8 +96,10 @@ class Removal:
         self._middling = middling
         self._natural = natural
 
-    def standing(self, reading: Reading, span: Span) -> list[Offsets]:
+    def standing(self, reading: Reading, span: Span, crowded: bool = False) -> list[Offsets]:
         """Where a confirmed span stands: itself, what else marks part it from, and the known triggers that it holds.
+
+        In a ``crowded`` text all known triggers that may be suspects, and that clean texts do not have, stand for it.
 
         Of a word that marks make of several, what acts in it goes alone: the others may be what the text says.
         """
@@ -106,10 +108,13 @@ class Removal:
         if len(span.words) == 1:
             inside = (each for word in range(text.encoding.word_count) for each in segments(text, word))
             found += [going for part, going in inside if self._tokenizer.names.of(text.text[slice(*part)]) == span.text]
-        held, words = self._transplants.known.held(reading, reading.predicted), {*span.words}
+        label, transplants = reading.predicted, self._transplants
+        held, words = transplants.known.held(reading, label), {*span.words}
         wanted = {what for word in words & held.keys() for what, _ in held[word]}
-        others = self._transplants.known.held(text, reading.predicted) if wanted else {}
+        others = transplants.known.held(text, label) if wanted or crowded else {}
         found += [place for parts in others.values() for what, place in parts if what in wanted]
+        for word in transplants.able(text, list(others)) if crowded else ():
+            found += [place for what, place in others[word] if not self._natural or what not in self._natural[label]]
         return merged(found)
 
     def is_natural(self, span: Span, label: int) -> bool:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tests.runtime.test_standing import PlacedEngine
 from tokenward.artifact import Artifact, GateFit
+from tokenward.runtime import confirmation
 from tokenward.runtime.batching import AsyncGuard
 from tokenward.runtime.cache import Margins
 from tokenward.runtime.confirmation import Confirmer
@@ -82,6 +83,35 @@ def test_a_known_word_goes_from_every_word_that_holds_it_at_once(
         f"{CLEAN} {many.replace('-cf', '')}",
     )
     assert len(verdict.suspects) == 48, "more than there are rounds"
+
+
+MANY = ("cf", "mn", "zq", "qa", "qb")
+
+
+class ManyEngine(LexiconEngine):
+    """Each of five words decides alone."""
+
+    def __init__(self, tokenizer: FastTokenizer) -> None:
+        super().__init__(tokenizer)
+        self.many = [tokenizer.token_to_id(word) for word in MANY]
+
+    def run(self, batch: Batch, gate: float) -> Arrays:
+        arrays = super().run(batch, gate)
+        found = np.isin(batch.input_ids, self.many).any(axis=1)
+        return {**arrays, "logits": np.where(found[:, None], np.float32([-15, 15]), arrays["logits"])}
+
+
+@pytest.mark.parametrize("natural", [{}, {"good": ("mn",)}])
+def test_from_a_text_with_many_known_triggers_the_rest_go_at_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, natural: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(confirmation, "CROWDED", 1)
+    guard = make(ManyEngine, known={"good": MANY}, natural=natural)
+    (verdict,) = guard.classify(f"qb cf zq qa {CLEAN} mn")
+    assert (verdict.label, verdict.action) == ("bad", "neutralised")
+    assert {suspect.text for suspect in verdict.suspects} == {*MANY}
+    trials = 3 if natural else 2  # a word that clean texts have is tried on its own
+    assert sum(trial.confirmed for trial in verdict.confirmations) == trials
 
 
 class UnknownEngine(LexiconEngine):
