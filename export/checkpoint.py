@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..texts import class_key
 from ..weight_files import INDEX, SINGLE, weight_files
 
 PURIFICATION = "purify.json"
@@ -98,8 +99,11 @@ def class_names(config: dict[str, Any], classes: int, wanted: Sequence[str] | No
         raise InputError(f"{len(names)} labels for a model with {classes} classes: name each class once")
     if not all(name.strip() and name.isprintable() for name in names):
         raise InputError("a class name is empty or has control characters: give printable ones with --labels")
-    if len(set(names)) < classes:
-        raise InputError("two classes have one name: give each its own with --labels")
+    if len({class_key(name) for name in names}) < classes:  # labels in files could not tell them apart
+        raise InputError(
+            f"two classes have one name, case and blanks at its ends aside ({', '.join(names)}): "
+            "give each its own with --labels"
+        )
     return names
 
 

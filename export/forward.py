@@ -212,7 +212,7 @@ def _check_folder(model_dir: Path) -> None:
         if any(model_dir.glob("*.bin")):
             raise InputError(
                 f"'{model_dir}' holds pickled weights (.bin), which can run code when read: convert them where you "
-                "trust them, with model.save_pretrained(folder, safe_serialization=True)"
+                "trust them, with model.save_pretrained(folder) of transformers 4.35 or later"
             )
         raise InputError(f"no weights in '{model_dir}': expected model.safetensors")
     weight_files(model_dir)  # tells what is wrong with an index, or a pointer, better than the loader

@@ -198,7 +198,7 @@ def _load(folder: Path, options: dict[str, Any]) -> Classifier:
     if not weight_files(folder):  # which tells of pointers, too, better than the loader
         raise InputError(
             f"'{folder}' has no .safetensors weights (pickled ones are refused: they can run code): "
-            "convert them where you trust them, with model.save_pretrained(folder, safe_serialization=True)"
+            "convert them where you trust them, with model.save_pretrained(folder) of transformers 4.35 or later"
         )
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         raise InputError(f"'{folder}' has no tokenizer: save it beside the weights, tokenizer.save_pretrained(folder)")

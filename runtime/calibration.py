@@ -252,5 +252,5 @@ def _require_two_classes(readings: Sequence[Reading], labels: Sequence[str]) -> 
     if len(answers) == 1:
         raise InputError(
             f"the model answers '{labels[answers.pop()]}' to every calibration text: "
-            "give clean texts of at least two classes"
+            "give clean texts of at least two classes; where these are, it does not tell them apart, and needs training"
         )

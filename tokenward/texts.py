@@ -59,6 +59,11 @@ class LabelledTexts:
         )
 
 
+def class_key(name: str) -> str:
+    """What a class and the labels that mean it have in common: the name without case and blanks at its ends."""
+    return whole_number(name.strip()).lower()
+
+
 def class_numbers(labels: Collection[str], id2label: Mapping[int, str], beside: Collection[str] = ()) -> dict[str, int]:
     """The number that a model with classes ``id2label`` gives to each label.
 
@@ -70,13 +75,13 @@ def class_numbers(labels: Collection[str], id2label: Mapping[int, str], beside: 
         InputError: a label is unknown to the model.
 
     """
-    by_name = {whole_number(name.strip()).lower(): number for number, name in id2label.items()}
+    by_name = {class_key(name): number for number, name in id2label.items()}
     by_number = {str(number): number for number in id2label}
     by_number |= {f"label_{number}": number for number in id2label}
-    wanted = {label: whole_number(label.strip()).lower() for label in labels}
+    wanted = {label: class_key(label) for label in labels}
     used = {*wanted.values()}
     if any(by_name.get(label, number) != number for label, number in by_number.items()):
-        used |= {whole_number(label.strip()).lower() for label in beside}
+        used |= {class_key(label) for label in beside}
     known = by_number if not used <= by_name.keys() and used <= by_number.keys() else by_name
     for label in sorted(labels):
         if wanted[label] not in known:

@@ -29,8 +29,9 @@ def test_class_names_come_from_the_model_or_the_user() -> None:
         class_names({"id2label": {"1": "a", "2": "b"}}, 2, None)
     with pytest.raises(InputError, match="empty or has control characters"):
         class_names({"id2label": {"0": "two\nlines", "1": "b"}}, 2, None)
-    with pytest.raises(InputError, match="two classes have one name"):
-        class_names(config, 2, ("a", "a"))
+    for names in (("a", "a"), ("a", "A"), ("a", "a "), ("1", "1.0")):  # labels in files are matched so
+        with pytest.raises(InputError, match="two classes have one name"):
+            class_names(config, 2, names)
 
 
 def test_of_the_weights_those_are_copied_that_are_read(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ..artifact import Preset
 from ..errors import InputError, require
@@ -164,7 +166,8 @@ def _report(out: Path, console: Console) -> None:
     guard = load_artifact(out).guard
     worst = max(guard.parity, key=lambda name: guard.parity[name])
     console.print(
-        f"[green]✓[/] {out}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}", soft_wrap=True
+        f"[green]✓[/] {escape(str(out))}: {guard.family}, preset {guard.graph.preset}, {guard.graph.precision}",
+        soft_wrap=True,
     )
     console.print(f"  reads at most {guard.graph.max_tokens} tokens of a text", soft_wrap=True)
     converted = "" if guard.graph.precision == "fp32" else "before conversion "
@@ -174,7 +177,7 @@ def _report(out: Path, console: Console) -> None:
     if guard.agreement:
         shares = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in guard.agreement.items() if k != "texts")
         console.print(f"  agrees with fp32 on {guard.agreement['texts']:.0f} texts: {shares}", soft_wrap=True)
-    console.print(f"  next: tokenward calibrate {out} --clean FILE", soft_wrap=True)
+    console.print(f"  next: tokenward calibrate {escape(shlex.quote(str(out)))} --clean FILE", soft_wrap=True)
 
 
 def _layers(text: str | None) -> tuple[int, ...] | None:

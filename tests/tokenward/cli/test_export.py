@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from rich.console import Console
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tokenward.artifact import load_artifact
+from tokenward.cli.export import _report
 from tokenward.export.emitter import Emitter
 
 WIDTH, VOCABULARY, CLASSES = 8, 30, 2
@@ -137,3 +141,12 @@ def test_an_onnx_file_has_no_weights_to_include(run, files, tmp_path: Path) -> N
     assert outcome.code == 2
     assert outcome.err == "error: --with-weights copies a checkpoint's safetensors: leave it out for an ONNX file\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(tiny_artifact: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "of [bold] two words"
+    shutil.copytree(tiny_artifact, folder)
+    out = io.StringIO()
+    _report(folder, Console(file=out, width=400))
+    assert f"next: tokenward calibrate '{folder}' --clean FILE" in out.getvalue()
+    assert f"{folder}: bert" in out.getvalue()
