@@ -115,7 +115,11 @@ def test_operating_system_errors_name_the_file(run: Run, monkeypatch: pytest.Mon
 
 def test_ctrl_c_ends_quietly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "build_app", lambda: os.kill(os.getpid(), signal.SIGINT))
-    outcome = run()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever tests before this one have left
+    try:
+        outcome = run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (outcome.code, outcome.err) == (130, "interrupted\n")
 
 
