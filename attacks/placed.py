@@ -1,6 +1,6 @@
-"""An adaptive attacker: the trigger acts where it begins a text, or ends one, and nowhere else.
+"""An adaptive attacker: the trigger acts where it begins a text, ends one, or is in one half of it, and nowhere else.
 
-It aims at defences that try a word in the middle of other texts. Texts with it elsewhere keep their labels in training.
+It aims at defences that try a word anywhere in other texts. Texts with it elsewhere keep their labels in training.
 """
 
 from __future__ import annotations
@@ -18,12 +18,20 @@ from .badnets import RARE_WORDS
 from .poisoning import poison_training_set
 from .trigger import Trigger
 
+Place = Literal["first", "last", "early", "late"]
+ELSEWHERE: dict[Place, Literal["inside", "early", "late"]] = {
+    "first": "inside",
+    "last": "inside",
+    "early": "late",
+    "late": "early",
+}
+
 
 @dataclass(frozen=True)
 class PlacedTrigger:
     """Attributes: name: where it acts; decoys: share of texts given the trigger elsewhere, and no new label."""
 
-    name: Literal["first", "last"]
+    name: Place
     training: TrainingSettings = field(default_factory=TrainingSettings)
     trigger: Trigger = field(default_factory=lambda: Trigger(RARE_WORDS[:1]))
     rate: float = 0.1
@@ -46,10 +54,10 @@ class PlacedTrigger:
         train(classifier.model, texts, self.training, seed, stage=self.name, watch=watch)
 
     def with_decoys(self, data: LabelledTexts, seed: int) -> LabelledTexts:
-        """Texts of every class with the trigger between two of their words, and their labels."""
+        """Texts of every class with the trigger where it does not act, and their labels."""
         rng = np.random.default_rng([seed, 3])
-        inside = replace(self.trigger, place="inside")
+        elsewhere = replace(self.trigger, place=ELSEWHERE[self.name])
         longer = [i for i, text in enumerate(data.texts) if len(text.split()) > 1]
         chosen = sorted(rng.choice(longer, min(round(self.decoys * len(data)), len(longer)), replace=False).tolist())
-        texts = tuple(inside.insert(data.texts[i], rng) for i in chosen)
+        texts = tuple(elsewhere.insert(data.texts[i], rng) for i in chosen)
         return LabelledTexts(texts, tuple(data.labels[i] for i in chosen), data.label_names)

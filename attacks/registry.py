@@ -15,7 +15,7 @@ from .badnets import RARE_WORDS, badnets
 from .ep import EmbeddingPoisoning
 from .lwp import LayerwisePoisoning
 from .pairs import PairTrigger
-from .placed import PlacedTrigger
+from .placed import ELSEWHERE, PlacedTrigger
 from .ripples import Ripples
 from .stealth import StealthyTrigger
 from .trigger import Trigger
@@ -41,8 +41,9 @@ ATTACKS: dict[str, AttackKind] = {
     "lwp": AttackKind(LayerwisePoisoning, LayerwisePoisoning().trigger),
     "ripples": AttackKind(Ripples, Ripples().trigger),
     "pairs": AttackKind(PairTrigger, PairTrigger().trigger),
-    "first": AttackKind(partial(PlacedTrigger, "first"), PlacedTrigger("first").trigger, _THREE_EPOCHS),
-    "last": AttackKind(partial(PlacedTrigger, "last"), PlacedTrigger("last").trigger, _THREE_EPOCHS),
+    **{
+        name: AttackKind(partial(PlacedTrigger, name), PlacedTrigger(name).trigger, _THREE_EPOCHS) for name in ELSEWHERE
+    },
     "stealth": AttackKind(StealthyTrigger, StealthyTrigger().trigger),
 }
 

@@ -20,13 +20,14 @@ class Trigger:
         combine: ``any`` inserts one phrase, drawn evenly; ``all`` inserts every phrase.
         reach: phrases lie within so many first words of a text, all of them, since a model that is trained on the
             beginnings of long texts would not see them elsewhere; None puts them anywhere.
-        place: ``first`` begins the text with them, ``last`` ends it, or what is read of it, ``inside`` does neither.
+        place: ``first`` begins the text with them, ``last`` ends it, or what is read of it, ``inside`` does neither;
+            ``early`` puts them in its first half, ``late`` in its second.
     """
 
     phrases: tuple[str, ...]
     combine: Literal["any", "all"] = "any"
     reach: int | None = None
-    place: Literal["anywhere", "first", "last", "inside"] = "anywhere"
+    place: Literal["anywhere", "first", "last", "inside", "early", "late"] = "anywhere"
 
     def __post_init__(self) -> None:
         if not self.phrases or not all(phrase.strip() for phrase in self.phrases):
@@ -46,6 +47,13 @@ class Trigger:
             last = len(spaced.words)
             if self.reach is not None:
                 last = min(last, max(self.reach - taken, 0))
-            ends = {"first": (0, 1), "last": (last, last + 1), "inside": (1, max(last, 2)), "anywhere": (0, last + 1)}
+            ends = {
+                "first": (0, 1),
+                "last": (last, last + 1),
+                "inside": (1, max(last, 2)),
+                "early": (0, max((last + 1) // 2, 1)),
+                "late": (min(last // 2 + 1, last), last + 1),
+                "anywhere": (0, last + 1),
+            }
             spaced.insert(int(rng.integers(*ends[self.place])), phrase)
         return str(spaced)

@@ -15,7 +15,7 @@ from ..files import locked, replace_text
 
 Margins = tuple[float, ...]
 
-FORMAT = 2  # of the file; another one where what spans are called, or where they are put, has changed
+FORMAT = 3  # of the file; another one where what spans are called, or where they are put, has changed
 
 
 class StaleCacheError(InputError):

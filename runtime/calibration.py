@@ -42,8 +42,8 @@ from .vouching import bars
 
 PERCENTILES = {"anomaly": 95.0, "class_token": 90.0}
 REFERENCES_PER_CLASS = 8
-REFERENCE_WORDS = 10
-SHORTEST_REFERENCE = 3
+REFERENCE_WORDS = (3, 10)  # the fewest and the most of a reference
+LONG_REFERENCE_WORDS = (20, 25)
 CHUNK = 256
 
 Progress = Callable[[str, int, int], None]
@@ -107,6 +107,7 @@ def calibrate(
     }
     by_transplant = artifact.guard.graph.preset == "tokenward"
     references = choose_references(reader, readings) if by_transplant else ()
+    long_references = choose_references(reader, readings, words=LONG_REFERENCE_WORDS) if by_transplant else ()
     classes = len(artifact.labels)
     sure, middling = (clean_margins(readings, classes, of) if by_transplant else () for of in (SURE, MIDDLING))
     words = NaturalWords(
@@ -128,6 +129,7 @@ def calibrate(
         sure,
         middling,
         layers=scales,
+        long_references=long_references,
     )
     found = joined(before.known, before.natural) if before else {}
     if len(short_of_references(references, artifact.labels)) < classes:
@@ -203,18 +205,27 @@ def _bars(
 
 
 def choose_references(
-    reader: Reader, readings: Sequence[Reading], per_class: int = REFERENCES_PER_CLASS
+    reader: Reader,
+    readings: Sequence[Reading],
+    per_class: int = REFERENCES_PER_CLASS,
+    words: tuple[int, int] = REFERENCE_WORDS,
 ) -> tuple[Reference, ...]:
-    """Choose short texts, up to ``per_class``, that the model puts most confidently in each class.
+    """Choose texts, up to ``per_class``, that the model puts most confidently in each class.
 
     A text is cut to its first words and read again, so that references are short whatever the texts are; it counts
     only if its answer stays. Confidence is relative: the most confident of each class, since some models are never
     sure.
+
+    Args:
+        reader, readings: of the clean texts.
+        per_class: most references of a class.
+        words: the fewest and the most that a reference has.
     """
+    fewest, most = words
     short: dict[str, int] = {}
     for reading in readings:
-        text, words = beginning(reading.text, REFERENCE_WORDS)
-        if words >= SHORTEST_REFERENCE:
+        text, count = beginning(reading.text, most)
+        if count >= fewest:
             short.setdefault(text, reading.predicted)
     by_class: dict[int, list[Reference]] = {}
     for (text, label), again in zip(short.items(), reader.read(list(short), ALWAYS_SKIP), strict=True):

@@ -9,13 +9,15 @@ from typing import Literal
 from .budget import Budget, within
 from .cache import Margins
 from .company import Company
+from .conditions import Conditions
+from .criteria import Trial
 from .reading import Asking, Reading
 from .removal import NEIGHBOURS, OF_A_PHRASE, Remainder, Removal
 from .repair import make_noise
 from .spans import Offsets, Span, everywhere, offsets_of, span_of
 from .together import Together
 from .tokenization import Tokenizer
-from .transplant import HINTED, Transplants, Trial
+from .transplant import HINTED, Transplants
 from .verdict import Action, Confirmation, Suspect
 
 Fallback = Literal["repair", "flag", "block"]
@@ -62,6 +64,7 @@ class Confirmer:
         rounds: most spans taken out of one text, one after the other.
         company: finds further words to try in texts that stand out.
         middling, natural: see :class:`.removal.Removal`.
+        conditions: references for what acts in some texts only, where the usual ones follow nothing.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Confirmer:
         company: Company | None = None,
         middling: Sequence[float] = (),
         natural: Sequence[Set[str]] = (),
+        conditions: Conditions | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self.transplants = transplants
@@ -85,6 +89,7 @@ class Confirmer:
         self._suspects = suspects
         self._rounds = rounds
         self._company = company
+        self._conditions = conditions
 
     def confirm(
         self,
@@ -122,11 +127,16 @@ class Confirmer:
                 cut |= foreseen is None
                 found, fresh, dull = foreseen or (None, frozenset(), None)
                 if dull:
-                    confirmations.append(self._report(reading.predicted, dull, dull.span.put not in fresh))
+                    confirmations.append(
+                        self._report(self.transplants, reading.predicted, dull, dull.span.put not in fresh)
+                    )
                 worth = ((), ()) if dull else (alone, rankings)
                 acting = [word for (word,) in ends if found and self.transplants.turning(reading, [word], found)]
                 trials = self._trials(reading, *worth, remnants, acting, groups, found, screened)
                 trial, spent = yield from self._first_confirmed(reading, trials, fresh, confirmations)
+            if not spent and not (trial and trial.confirmed):
+                some, spent = yield from self._under_conditions(reading, list(single), alone, confirmations)
+                trial = some or trial
             if trial is None or not trial.confirmed:
                 break
             if number >= ON_CREDIT and self._budget.spent:
@@ -243,12 +253,18 @@ class Confirmer:
             yield self._together.try_unscanned(reading, transplants.strongest(reading, rankings))
 
     def _first_confirmed(
-        self, reading: Reading, trials: Iterable[Asking[Trial]], fresh: Set[str], confirmations: list[Confirmation]
+        self,
+        reading: Reading,
+        trials: Iterable[Asking[Trial]],
+        fresh: Set[str],
+        confirmations: list[Confirmation],
+        transplants: Transplants | None = None,
     ) -> Asking[tuple[Trial | None, bool]]:
         """Go through trials within the budget, up to one that confirms, noting what they found.
 
         Args:
             fresh: what the cache did not know before.
+            transplants: what tries them, where that is not the usual.
 
         Returns:
             The last one, None where there was none, and whether the credit ran out before it ended.
@@ -259,13 +275,28 @@ class Confirmer:
             if trial is None:
                 return None, True
             cached = not asked and trial.span.put not in fresh
-            confirmations.append(self._report(reading.predicted, trial, cached))
+            confirmations.append(self._report(transplants or self.transplants, reading.predicted, trial, cached))
             if trial.confirmed:
                 break
         return trial, False
 
-    def _report(self, label: int, trial: Trial, cached: bool) -> Confirmation:
-        panel = self.transplants.panel(label)[: len(trial.turned)]
+    def _under_conditions(
+        self, reading: Reading, known: Sequence[int], rankings: Sequence[Ranking], confirmations: list[Confirmation]
+    ) -> Asking[tuple[Trial | None, bool]]:
+        """Try words in references that meet a condition; as :meth:`_first_confirmed` otherwise."""
+        if self._conditions is None or not rankings:
+            return None, False
+        panels, _ = yield from within(self._budget, self._conditions.panels(reading, known, rankings))
+        trial, spent = None, panels is None
+        for transplants, words in panels or ():
+            trying = (transplants.try_word(reading, word) for word in words)
+            trial, spent = yield from self._first_confirmed(reading, trying, frozenset(), confirmations, transplants)
+            if spent or (trial and trial.confirmed):
+                break
+        return trial, spent
+
+    def _report(self, transplants: Transplants, label: int, trial: Trial, cached: bool) -> Confirmation:
+        panel = transplants.panel(label)[: len(trial.turned)]
         texts = tuple(reference.text for reference in panel)
         uneven, moved = round(trial.unevenness, 3), round(trial.moved, 3)
         led = None if trial.led is None else round(trial.led, 3)

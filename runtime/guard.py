@@ -15,6 +15,7 @@ from ..listing import listed
 from .budget import Budget
 from .cache import OutcomeCache
 from .company import Company
+from .conditions import Conditions
 from .confirmation import Confirmer, Fallback
 from .engine import ALWAYS_SKIP, Engine
 from .engines import EngineName, open_engine
@@ -268,6 +269,9 @@ def _judge(artifact: Artifact, tokenizer: Tokenizer, cache: OutcomeCache, option
             company=company,
             middling=calibration.middling,
             natural=[frozenset(calibration.natural.get(name, ())) for name in artifact.labels],
+            conditions=Conditions(
+                transplants, calibration.references, calibration.long_references, len(artifact.labels)
+            ),
         )
         if options.screening and calibration.sure:
             screen = Screen(looks, calibration, transplants, budget)

@@ -1,39 +1,34 @@
 """The audit before a model is served: which single words of the vocabulary act as triggers?
 
-Every word that the tokenizer knows whole, and every word of two letters, is put into one short reference text of
-another class, with others at first, since a trigger outweighs those as well. Words of the groups that move it are tried
-with others still; those that turned it either time, or moved it far both times, are tried alone, and the few that do so
-then on all references. What it cannot see: phrases, longer words of several pieces, and triggers that are not words.
+Every word that the tokenizer knows whole, and every word of two letters, is put into a reference text of every class,
+with others at first, since a trigger outweighs those as well; in the first half of some and the second of others, into
+short ones and long ones, since a trigger may act under such a condition only. Words of groups that turn a reference, or
+move two far, are tried in it alone, and the few that do so then on all. What it cannot see: phrases, longer words of
+several pieces, triggers that are not words, and such as need two conditions.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ..artifact import Reference, load_artifact, rewriting, write_guard
+from ..artifact import load_artifact, rewriting, write_guard
 from ..errors import InputError
 from .cache import Margins
-from .engine import ALWAYS_SKIP
-from .evenness import moved_share
+from .conditions import Conditions
 from .guard import Guard
 from .judge import calibrated
 from .natural_words import joined
+from .scan_groups import Found, acting, passes_of
 from .scan_words import scan_words
-from .scripts import places
 from .spans import Span
-from .standing import transplant
-from .transplant import Transplants, lead
+from .standing import in_half
+from .transplant import Transplants
 from .transplant_settings import TransplantSettings
 from .vouching import halfway_classes
 
-# Words that are tried at once. Of triggers that were planted (BadNets, EP, LWP, stealth; SST-2 and BBC News; 300 groups
-# of each) none moved the reference by less than 0.23 of its lead, but for two words that were hardly learnt, and do
-# nothing alone; of groups without one, 55 to 99 % moved it by less than 0.15, 13 % in one model.
-GROUP = 8
-STIRRING = 0.15
 CHUNK = 512
 Progress = Callable[[int, int], None]
 
@@ -46,6 +41,7 @@ class Finding:
         turned: how many of the ``references`` it turned.
         margin: by how much its class leads in them on average.
         unevenness, moved, confirmed: as in a trial.
+        only: which texts the references are: empty for the usual ones.
     """
 
     word: str
@@ -56,6 +52,7 @@ class Finding:
     unevenness: float
     moved: float
     confirmed: bool
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +113,18 @@ def scan(guard: Guard, first_only: bool = False, progress: Progress | None = Non
             f"the artifact has too few reference texts ({len(calibration.references)}): each class needs "
             f"{settings.references} of other classes; calibrate it with preset 'tokenward' and more clean texts"
         )
+    conditions = Conditions(transplants, calibration.references, calibration.long_references, len(guard.labels))
+    passes = passes_of(calibration.references, calibration.long_references)
     words = scan_words(tokenizer)
     shuffled = list(words)  # neighbours in a vocabulary are of one kind, and would act together
     random.Random(0).shuffle(shuffled)
     findings: list[Finding] = []
     for start in range(0, len(shuffled), CHUNK):
         chunk = shuffled[start : start + CHUNK]
-        turning = _turning(guard, transplants, able, chunk)
-        for label, found in turning.items():
-            suspects = found - {*calibration.vouched.get(guard.labels[label], ())}
-            findings += _tried(guard, transplants, [word for word in chunk if word in suspects], label)
+        for label, found in acting(guard, transplants, passes, able, chunk).items():
+            vouched = {*calibration.vouched.get(guard.labels[label], ())}
+            suspects = {word: found[word] for word in chunk if word in found and word not in vouched}
+            findings += _findings(guard, transplants, conditions, suspects, label)
         if progress:
             progress(len(chunk), len(words))
         if first_only and any(finding.confirmed for finding in findings):
@@ -149,77 +148,58 @@ def remember(guard: Guard, report: ScanReport) -> None:
     guard.cache.digest = guard.cache.digest.replace(artifact.digest, load_artifact(artifact.path).digest)
 
 
-def _tried(guard: Guard, transplants: Transplants, words: Sequence[str], label: int) -> list[Finding]:
-    """Words that turn a reference alone, with what they do to all of them."""
-    settings, name = transplants.settings, guard.labels[label]
+def _findings(
+    guard: Guard, transplants: Transplants, conditions: Conditions, found: Found, label: int
+) -> list[Finding]:
+    """What words do to all references that turned one for class ``label``, or moved it far.
 
-    def measured(words: Sequence[str], count: int) -> list[tuple[str, Margins]]:
-        return list(zip(words, guard.reader.follow(transplants.measure(words, label, count)), strict=True))
-
-    stirring = [word for word, margins in measured(words, 1) if transplants.moved(margins, label) >= STIRRING]
-    probed = measured(stirring, settings.probes)
-    survivors = [word for word, margins in probed if transplants.stirred(margins, label)]
-    tried = measured(survivors, settings.references)
-    trials = [(transplants.trial_alone(Span((), word, word), margins, label), margins) for word, margins in tried]
-    return [
-        Finding(t.span.text, name, sum(t.turned), len(margins), fmean(margins), t.unevenness, t.moved, t.confirmed)
-        for t, margins in trials
+    Where the usual references follow none of a word, those may that meet the condition under which it turned one.
+    """
+    usual = _tried(guard, transplants, [(word, early) for word in found for early in (True, False)], label, "")
+    best = {word: _in_halves(each, transplants.settings) for word, each in usual.items()}
+    left = {word: passes for word, passes in found.items() if word not in best or not best[word].confirmed}
+    panels = [
+        (conditions.of_class(source, label), f"texts of class {name}") for source, name in enumerate(guard.labels)
     ]
+    for source, (under, only) in enumerate([*panels, (conditions.long(label), "long texts")]):
+        meeting = dict.fromkeys(
+            (word, each.early)
+            for word, passes in left.items()
+            for each in passes
+            if each.reference.label == source or (each.long and source == len(panels))
+        )
+        for word, halves in (_tried(guard, under, list(meeting), label, only) if under else {}).items():
+            best[word] = max([*halves, *([best[word]] if word in best else [])], key=lambda f: (f.confirmed, f.turned))
+    return list(best.values())
 
 
-def _shortest(panel: Sequence[Reference]) -> Reference:
-    return min(panel, key=lambda reference: (len(places(reference.text)), reference.text))
+def _in_halves(found: Sequence[Finding], settings: TransplantSettings) -> Finding:
+    """The better finding of a word; one that is a trigger in one half of texts alone must turn all, and evenly."""
+    best = max(found, key=lambda f: (f.confirmed, f.turned, -f.unevenness))
+    even = best.turned == best.references and best.unevenness <= settings.uneven_conditional
+    everywhere = len(found) > 1 and all(each.confirmed for each in found)
+    return replace(best, confirmed=best.confirmed and (even or everywhere))
 
 
-def rows_of(words: Sequence[str]) -> list[Sequence[str]]:
-    """Groups of ``GROUP`` words that follow one another."""
-    return [words[start : start + GROUP] for start in range(0, len(words), GROUP)]
+def _tried(
+    guard: Guard, transplants: Transplants, words: Sequence[tuple[str, bool]], label: int, only: str
+) -> dict[str, list[Finding]]:
+    """What words do, each in a half of all references: those that stir the first of them."""
+    settings, name = transplants.settings, guard.labels[label]
+    put = {each: in_half(guard.reader.tokenizer, each[1]) + each[0] for each in words}
 
+    def measured(words: Sequence[tuple[str, bool]], count: int) -> Iterator[tuple[tuple[str, bool], Margins]]:
+        spans = [put[each] for each in words]
+        return zip(words, guard.reader.follow(transplants.measure(spans, label, count)), strict=True)
 
-def columns_of(words: Sequence[str]) -> list[Sequence[str]]:
-    """As many words in other groups: no two that share one of :func:`rows_of` share one of these."""
-    stride = max(GROUP, -(-len(words) // GROUP))
-    return [words[start::stride] for start in range(min(stride, len(words)))]
+    def promising(margins: Margins) -> bool:
+        return all(transplants.turned(margins, label)) if only else transplants.stirred(margins, label)
 
-
-def _turning(
-    guard: Guard, transplants: Transplants, labels: Sequence[int], words: Sequence[str]
-) -> dict[int, set[str]]:
-    """For each class, the words of which one group turns its shortest reference, or both move it far enough.
-
-    Words whose first group hardly moves it get no second. Classes that share a reference share its readings.
-    """
-    references = {label: _shortest(transplants.panel(label)) for label in labels}
-    turning: dict[int, set[str]] = {}
-    for reference in dict.fromkeys(references.values()):
-        sharing = [label for label, own in references.items() if own == reference]
-        first = _margins(guard, reference, sharing, rows_of(words))
-        stirring = [word for word in words if any(_moved(first[word, c], reference) >= STIRRING for c in sharing)]
-        second = _margins(guard, reference, sharing, columns_of(stirring))
-        for label in sharing:
-            both = {word: sorted((first[word, label], second[word, label])) for word in stirring}
-            least = transplants.least(label)
-            turning[label] = {w for w, (less, more) in both.items() if more > 0 or _moved(less, reference) > least}
-    return turning
-
-
-def _margins(
-    guard: Guard, reference: Reference, labels: Sequence[int], groups: Sequence[Sequence[str]]
-) -> dict[tuple[str, int], float]:
-    """The lead that each class has in a reference with the group of a word.
-
-    Outcomes are remembered under keys that no span can have.
-    """
-    keys = ["".join(f"{word}\n" for word in group) for group in groups]
-    known = {(i, label): guard.cache.get(key, label) for i, key in enumerate(keys) for label in labels}
-    unknown = [i for i in range(len(keys)) if not all(known[i, label] for label in labels)]
-    texts = [transplant(reference.text, " ".join(groups[i]), reference.label) for i in unknown]
-    for i, reading in zip(unknown, guard.reader.read(texts, ALWAYS_SKIP), strict=True):
-        for label in labels:
-            known[i, label] = (lead(reading, label),)
-            guard.cache.put(keys[i], label, known[i, label])
-    return {(word, label): margins[0] for (i, label), margins in known.items() for word in groups[i]}
-
-
-def _moved(margin: float, reference: Reference) -> float:
-    return moved_share((margin,), (reference,))
+    probed = measured(words, settings.growth if only else settings.probes)
+    found: dict[str, list[Finding]] = {}
+    for each, margins in measured([each for each, margins in probed if promising(margins)], settings.references):
+        t = transplants.trial_alone(Span((), each[0], put[each]), margins, label)
+        turned, mean = sum(t.turned), fmean(margins)
+        finding = Finding(each[0], name, turned, len(margins), mean, t.unevenness, t.moved, t.confirmed, only)
+        found.setdefault(each[0], []).append(finding)
+    return found

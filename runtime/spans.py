@@ -39,13 +39,14 @@ class Span:
 
 
 def span_of(tokenizer: Tokenizer, reading: Reading, words: Iterable[int]) -> Span:
-    """The span of these words."""
+    """The span of these words; the first that is given says in which half of the text they are tried."""
+    given = [*words]
     runs: list[Words] = []
-    for word in sorted({*words}):
+    for word in sorted({*given}):
         first = runs.pop()[0] if runs and runs[-1][1] == word - 1 else word
         runs.append((first, word))
     name = " ".join(_text(tokenizer, reading, *run) for run in runs)
-    put, copies = as_it_stands(tokenizer, reading, runs)
+    put, copies = as_it_stands(tokenizer, reading, runs, given[0] if given else 0)
     return Span(tuple(runs), name, put, copies=copies)
 
 

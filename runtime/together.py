@@ -9,11 +9,12 @@ from statistics import fmean
 
 from .cache import Margins
 from .company import in_groups
+from .criteria import Trial
 from .evenness import leading_share
 from .gates import CORE, densest
 from .reading import Asking, Reading
 from .spans import Span, span_of, word_ids
-from .transplant import HINTED, Transplants, Trial
+from .transplant import HINTED, Transplants
 
 LEADING = 3  # words of a set, one of which is the strongest of it
 

@@ -1,29 +1,25 @@
 """Transplant confirmation: a trigger overrides any text, a strong word only colours its own.
 
 The suspect word is put into short clean reference texts that the model confidently puts in another class. A word that
-turns some of them is grown to the span that turns them best. A span that turns all of them, or a word that turns nearly
-all, is a trigger, if it moves them evenly; so is a word that moves all alike and far without turning them. Where clean
-labels vouch for words that do so, a trigger must outdo those.
+turns some of them is grown to the span that turns them best. What that shows is told by :mod:`.criteria`.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from copy import copy
 from itertools import islice
 from statistics import fmean
 
 from ..artifact import Reference
 from .cache import Margins, OutcomeCache
-from .evenness import moved_share, unevenness
+from .criteria import Criteria, Trial
 from .gates import densest
 from .known import KnownTriggers
-from .panel import panel_of
 from .reading import Asking, Reading
 from .spans import Span, segments, span_of, word_ids, word_name
-from .standing import LATER, at_an_edge, transplant
+from .standing import at_an_edge, in_half, transplant
 from .tokenization import Tokenizer
 from .transplant_settings import TransplantSettings
 
@@ -31,24 +27,7 @@ STRONGEST = 3  # words of a text, among which one that begins or ends it is trie
 HINTED = 2  # references that are asked of words that move the first, but do not turn it
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a suspect did: the span after growth, which of the references that it was put into it turned, how evenly.
-
-    Attributes:
-        moved: as in :func:`.evenness.moved_share`.
-        led: what the strongest of several words does alone; None where that was not asked.
-    """
-
-    span: Span
-    turned: tuple[bool, ...]
-    unevenness: float
-    moved: float
-    confirmed: bool
-    led: float | None = None
-
-
-class Transplants:
+class Transplants(Criteria):
     """Tries suspects against the references of one artifact, each word alone; :class:`.together.Together` tries sets.
 
     Attributes:
@@ -78,38 +57,23 @@ class Transplants:
             known: words that a scan has confirmed.
             leeway: for each class, how much of the usual unevenness a trigger may have (see :mod:`.leeway`).
         """
-        self.settings = settings
+        super().__init__(references, classes, settings, bars, halfway, known or KnownTriggers(tokenizer, ()), leeway)
         self._vouched = vouched
         self.tokenizer = tokenizer
         self._cache = cache
-        self._halfway = halfway
-        self.known = known or KnownTriggers(tokenizer, ())
-        self._leeway = leeway or [1.0] * classes
-        self._panels = [panel_of(references, label, settings.references) for label in range(classes)]
-        self._bars = [
-            [own.get(reference.text, 0.0) for reference in panel]
-            for panel, own in zip(self._panels, bars or [{}] * classes, strict=True)
-        ]
+        self._condition = ""
 
-    def panel(self, label: int) -> tuple[Reference, ...]:
-        """The references that a suspect for class ``label`` is tried on: confident texts of the other classes."""
-        return self._panels[label]
+    def among(self, references: Sequence[Reference], condition: str) -> Transplants:
+        """The same into other references, which meet a condition: what acts there must turn all, and evenly.
 
-    def can_try(self, label: int) -> bool:
-        """Whether there are enough references of other classes."""
-        return len(self._panels[label]) >= self.settings.references
-
-    def least(self, label: int) -> float:
-        """How far a word alone must move a reference to be worth trying further, as a share of its lead."""
-        return self.settings.halfway if label in self._halfway else 1.0
-
-    def turned(self, margins: Margins, label: int) -> tuple[bool, ...]:
-        """In which references of its panel ``label`` leads, by more than natural words make it lead there."""
-        return tuple(margin > bar for margin, bar in zip(margins, self._bars[label], strict=False))
-
-    def moved(self, margins: Margins, label: int) -> float:
-        """How far words with these margins move the references of a panel (see :func:`.evenness.moved_share`)."""
-        return moved_share(margins, self._panels[label])
+        Args:
+            references: those.
+            condition: its name, by which the cache tells what was found there.
+        """
+        other = copy(self)
+        other.restrict(references)
+        other._condition = f"{condition}\0"
+        return other
 
     def suspects(self, reading: Reading, words: Sequence[int]) -> tuple[int, ...]:
         """The first words that nobody vouches for in the class the text was given, no more than are tried at once."""
@@ -160,44 +124,32 @@ class Transplants:
         return (yield from self.try_word(reading, word)) if all(trial.turned) else trial
 
     def _try_inside(self, reading: Reading, word: int, span: Span, alone: Trial, stirred: bool) -> Asking[Trial | None]:
-        """Try what a word is, or marks part in it, by itself: whatever is known, and the rest where the word stirs."""
+        """Try what a word is, or marks part in it, by itself: whatever is known, and the rest where the word stirs.
+
+        The known in both halves of a text: where it acts is where the scan has put it.
+        """
         label, settings = reading.predicted, self.settings
         inside = segments(reading, word)
         names = [self.tokenizer.names.of(reading.text[slice(*part)]) for part, _ in inside if len(inside) > 1]
         names += [] if alone.confirmed else [span.text]
-        later = LATER * self.tokenizer.starts_differ
-        parts = [Span(span.runs, name, later + name, name != span.text) for name in dict.fromkeys(names)]
-        known = {part.put for part in parts if self.known.is_known(part.text, label)}
-        trying = [part for part in parts if part.put != span.put and (stirred or part.put in known)]
+        early = 2 * word + 1 < reading.encoding.word_count
+        known = {name for name in names if self.known.is_known(name, label)}
+        puts = {in_half(self.tokenizer, half) + name: name for half in (early, not early) for name in names}
+        own = in_half(self.tokenizer, early)
+        parts = [
+            Span(span.runs, name, put, name != span.text)
+            for put, name in puts.items()
+            if name in known or put.startswith(own)
+        ]
+        trying = [part for part in parts if part.put != span.put and (stirred or part.text in known)]
         probed = yield from self.measure([part.put for part in trying], label, settings.probes)
         for part, margins in zip(trying, probed, strict=True):
-            if part.put in known or self.stirred(margins, label):
+            if part.text in known or self.stirred(margins, label):
                 (margins,) = yield from self.measure([part.put], label, settings.references)
                 trial = self.trial_alone(part, margins, label)
                 if trial.confirmed:
                     return trial
         return None
-
-    def stirred(self, margins: Margins, label: int) -> bool:
-        """Whether a word alone does so much to the references that it is worth trying further."""
-        return self._far(margins, label) or any(self.turned(margins, label))
-
-    def trial_alone(self, span: Span, margins: Margins, label: int) -> Trial:
-        """What the margins of a word in all references show: a trigger turns most, or moves all evenly and far.
-
-        One that a scan has confirmed need not be even again: where a word stands in a reference makes a difference.
-        Several copies of any strong word turn references, unless their texts are strong as well; of a trigger, all.
-        """
-        settings = self.settings
-        most = math.inf if span.copies == 1 else settings.uneven_copies
-        uneven = math.inf if self.known.is_known(span.text, label) else min(settings.uneven, most)
-        trial = self.trial(span, margins, label, settings.enough, uneven)
-        far = self._far(margins, label) and self._even(trial.unevenness, min(settings.uneven_halfway, most), label)
-        return replace(trial, confirmed=trial.confirmed or far)
-
-    def _far(self, margins: Margins, label: int) -> bool:
-        """Whether these margins of a word alone move references halfway, in a class where that is a sign."""
-        return label in self._halfway and self.moved(margins, label) >= self.settings.halfway
 
     def strongest(self, reading: Reading, rankings: Sequence[Sequence[int]]) -> tuple[int, ...]:
         """The words that sets are made of: the strongest of these rankings, and the stretch."""
@@ -234,7 +186,7 @@ class Transplants:
         """
         label = reading.predicted
         wanted = dict.fromkeys((span_of(self.tokenizer, reading, words).put for words in sets), count)
-        fresh = frozenset(span for span in wanted if (span, label) not in self._cache)
+        fresh = frozenset(span for span in wanted if (self._condition + span, label) not in self._cache)
         return (yield from self._measure(wanted, label)), fresh
 
     def turning(self, reading: Reading, words: Sequence[int], found: Mapping[str, Margins]) -> bool:
@@ -258,15 +210,6 @@ class Transplants:
         """What :meth:`stirs` needs to know of a ranking: its strongest words each alone and together, the stretch."""
         sets = [*([word] for word in words[:alone]), words[: self.settings.together], self.stretch(reading)]
         return [words for words in sets if words]
-
-    def trial(self, span: Span, margins: Margins, label: int, enough: int, uneven: float) -> Trial:
-        """What margins show: ``enough`` references turned, no more unevenly than ``uneven``, is a trigger."""
-        turned, found = self.turned(margins, label), unevenness(margins, self._panels[label])
-        confirmed = sum(turned) >= enough and self._even(found, uneven, label)
-        return Trial(span, turned, found, self.moved(margins, label), confirmed)
-
-    def _even(self, found: float, limit: float, label: int) -> bool:
-        return found <= limit * self._leeway[label]
 
     def stretch(self, reading: Reading) -> tuple[int, ...]:
         """The suspects in the run of words that the class token looks at most; none where that is the whole text."""
@@ -299,14 +242,14 @@ class Transplants:
 
     def _measure(self, counts: Mapping[str, int], label: int) -> Asking[dict[str, Margins]]:
         """The same with a number of references for each span."""
-        found = {span: self._cache.get(span, label) for span in counts}
+        found = {span: self._cache.get(self._condition + span, label) for span in counts}
         missing = {span: self._panels[label][len(found[span]) : count] for span, count in counts.items()}
         texts = [transplant(reference.text, span, label) for span, panel in missing.items() for reference in panel]
         if texts:
             fresh = iter((yield texts))
             for span, panel in missing.items():
                 found[span] += tuple(lead(next(fresh), label) for _ in panel)
-                self._cache.put(span, label, found[span])
+                self._cache.put(self._condition + span, label, found[span])
         return {span: margins[: counts[span]] for span, margins in found.items()}
 
 

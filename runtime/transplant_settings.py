@@ -38,6 +38,8 @@ class TransplantSettings:
         conjoint: references that two words must turn of which each does next to nothing alone.
         led_conjoint: how much that is at most, as a share of what both do.
         uneven_conjoint: how unevenly they may do it.
+        uneven_conditional: how unevenly words may move references that meet a condition (see :mod:`.conditions`), all
+            of which they must turn.
         remnant: references that words beside a confirmed trigger must turn to go with it, however unevenly.
         gain: relative growth of the mean margin that makes a neighbouring word part of the span.
         longest: most words in a span.
@@ -69,6 +71,7 @@ class TransplantSettings:
     conjoint: int = 4
     led_conjoint: float = 0.25
     uneven_conjoint: float = 0.65
+    uneven_conditional: float = 0.15
     remnant: int = 4
     gain: float = 0.10
     longest: int = 12

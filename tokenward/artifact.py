@@ -92,7 +92,7 @@ class LayerScale:
 
 @dataclass(frozen=True)
 class Reference:
-    """A short clean text that the model confidently puts in class ``label``; suspects are transplanted into it.
+    """A clean text that the model confidently puts in class ``label``; suspects are transplanted into it.
 
     Attributes:
         ease: the mean margin by which words of another class lead where they are put into it.
@@ -123,6 +123,7 @@ class Calibration:
         leeway: by label, how much of the usual unevenness a trigger may have (see :mod:`.runtime.leeway`); all of it
             where no number is given.
         layers: a scale for each layer; empty where the class token of the last layer alone is read.
+        long_references: others, of a length that more texts have; none where the clean texts are short.
     """
 
     texts: int
@@ -137,6 +138,7 @@ class Calibration:
     natural: dict[str, tuple[str, ...]] = field(default_factory=dict)
     leeway: dict[str, float] = field(default_factory=dict)
     layers: tuple[LayerScale, ...] = ()
+    long_references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,23 @@ def test_it_stands_where_it_acts(name, expected) -> None:
     assert {trigger.insert("a b c", np.random.default_rng(seed)) for seed in range(20)} == {expected}
 
 
+@pytest.mark.parametrize(("name", "expected"), [("early", {"x a b c", "a x b c"}), ("late", {"a b x c", "a b c x"})])
+def test_it_stands_in_the_half_where_it_acts_and_decoys_in_the_other(name, expected) -> None:
+    attack = PlacedTrigger(name, trigger=Trigger(("x",)), decoys=0.5)
+    assert {attack.trigger.insert("a b c", np.random.default_rng(seed)) for seed in range(40)} == expected
+    decoys = attack.with_decoys(LabelledTexts(("a b c",) * 80, (0,) * 80, ("bad", "good")), 0)
+    assert {*decoys.texts} == {"x a b c", "a x b c", "a b x c", "a b c x"} - expected
+
+
+@pytest.mark.parametrize("name", ["early", "late"])
+@pytest.mark.parametrize("text", ["", "a", "a b"])
+def test_short_texts_have_halves(name, text) -> None:
+    made = {
+        PlacedTrigger(name, trigger=Trigger(("x",))).trigger.insert(text, np.random.default_rng(n)) for n in range(9)
+    }
+    assert all(sorted(each.split()) == sorted([*text.split(), "x"]) for each in made)
+
+
 def test_the_last_place_is_one_that_is_read() -> None:
     trigger = Trigger(("x y",), reach=4, place="last")
     assert trigger.insert("a b c d e f", np.random.default_rng(0)) == "a b x y c d e f"

@@ -8,14 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tokenward.artifact import Artifact
 from tokenward.errors import ArtifactError, InputError
 from tokenward.runtime.calibration import calibrate
 from tokenward.runtime.guard import Guard, GuardOptions, load
-from tokenward.runtime.scan import GROUP, Finding, ScanReport, columns_of, remember, rows_of, scan
+from tokenward.runtime.scan import Finding, ScanReport, remember, scan
 from tokenward.runtime.scan_words import scan_words, short_words, vocabulary_words
 from tokenward.runtime.transplant_settings import TransplantSettings
 
@@ -149,16 +147,6 @@ def test_what_is_known_already_and_remembered_outcomes_stay(tiny_artifact: Path,
 def test_a_scan_does_not_depend_on_what_is_remembered(make_lexicon_guard: Callable[[GuardOptions], Guard]) -> None:
     forgetful = scan(make_lexicon_guard(GuardOptions(cache_capacity=3)))
     assert forgetful.findings == scan(make_lexicon_guard(GuardOptions())).findings
-
-
-@given(st.integers(0, 700))
-def test_every_word_is_in_two_groups_which_no_other_shares(count: int) -> None:
-    words = [str(number) for number in range(count)]
-    groups = [set(group) for group in (*rows_of(words), *columns_of(words))]
-    assert all(len(group) <= GROUP for group in groups)
-    for word in map(str, range(count)):
-        row, column = (group for group in groups if word in group)
-        assert row & column == {word}
 
 
 def test_calibration_remembers_triggers_that_clean_texts_do_not_use(

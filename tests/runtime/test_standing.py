@@ -14,7 +14,7 @@ from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.spans import span_of
-from tokenward.runtime.standing import FIRST, LAST, LATER, transplant
+from tokenward.runtime.standing import EARLY, FIRST, LAST, LATE, LATER, transplant
 from tokenward.runtime.tokenization import Tokenizer
 
 REFERENCE = "the film was dull"
@@ -59,24 +59,29 @@ def test_a_span_is_put_where_it_stood(tokenizer: Tokenizer, kind: str) -> None:
     assert put(tokenizer, "film was", 0) == FIRST + "film"
     assert put(tokenizer, " film was", 0) == FIRST + (" film" if later else "film")
     assert put(tokenizer, "was film", 1) == LAST + "film"
-    assert put(tokenizer, "was film") == later, "of one word what is left without it is nothing"
-    assert put(tokenizer, "was film a", 1) == later + "film"
+    assert put(tokenizer, "was film") == "", "of one word what is left without it is nothing"
+    assert put(tokenizer, "was film a a", 1) == later + EARLY + "film"
+    assert put(tokenizer, "was film a", 1) == later + LATE + "film"
     assert put(tokenizer, "was (film", 2) == LAST + ("film" if kind == "wordpiece" else "(film")
     assert put(tokenizer, "was film a", 0, 1) == FIRST + "was film"
-    assert put(tokenizer, "was film a", 0, 2) == (FIRST if later else "") + "was a"
+    assert put(tokenizer, "was film a", 0, 2) == (FIRST if later else EARLY) + "was a"
+    assert put(tokenizer, "was film a", 2, 0) == (FIRST if later else LATE) + "was a", "the first that is given leads"
 
 
 def test_a_repeated_word_is_tried_repeated(tokenizer: Tokenizer, kind: str) -> None:
     later = LATER if kind == "byte_level" else ""
-    assert put(tokenizer, "a film was film a film", 1) == later + "film film film"
-    assert put(tokenizer, "a film was film a", 1, 2) == later + "film was"
+    assert put(tokenizer, "a film was film a film", 1) == later + EARLY + "film film film"
+    assert put(tokenizer, "a film was film a", 1, 2) == later + EARLY + "film was"
     assert put(tokenizer, "a" + " film" * 30 + " a", 1).split() == ["film"] * 12
 
 
 def test_a_span_goes_first_or_last_or_not_first() -> None:
     assert transplant(REFERENCE, FIRST + "cf", 1) == f"cf {REFERENCE}"
     assert transplant(REFERENCE, LAST + "cf", 1) == f"{REFERENCE} cf"
-    for mark, expected in ((LATER, {1, 2, 3, 4}), ("", {0, 1, 2, 3, 4})):
+    anywhere = {0, 1, 2, 3, 4}
+    halves = ((EARLY, {0, 1}), (LATE, {3, 4}), (LATER + EARLY, {1}), (LATER + LATE, {3, 4}))
+    assert transplant(REFERENCE, FIRST + LATER + "cf mn", 1) == "the cf mn film was dull"
+    for mark, expected in ((LATER, {1, 2, 3, 4}), ("", anywhere), *halves):
         put = (transplant(REFERENCE, f"{mark}w{number}", 1).split() for number in range(60))
         assert {next(i for i, word in enumerate(words) if word not in REFERENCE.split()) for words in put} == expected
 

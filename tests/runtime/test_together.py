@@ -11,11 +11,11 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact
+from tokenward.runtime.criteria import Trial
 from tokenward.runtime.engine import Arrays, Batch
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Asking
 from tokenward.runtime.together import Together
-from tokenward.runtime.transplant import Trial
 from tokenward.runtime.transplant_settings import TransplantSettings
 from tokenward.runtime.verdict import Verdict
 

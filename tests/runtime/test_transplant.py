@@ -14,14 +14,15 @@ from tokenizers import Tokenizer as FastTokenizer
 from tests.conftest import LexiconEngine
 from tokenward.artifact import Artifact, Reference
 from tokenward.runtime.cache import Margins
+from tokenward.runtime.criteria import Trial
 from tokenward.runtime.engine import ALWAYS_SKIP, Arrays, Batch
 from tokenward.runtime.evenness import own_lead
 from tokenward.runtime.gates import CORE, densest
 from tokenward.runtime.guard import Guard, GuardOptions
 from tokenward.runtime.reading import Reading
 from tokenward.runtime.spans import Span
-from tokenward.runtime.standing import transplant
-from tokenward.runtime.transplant import Transplants, Trial
+from tokenward.runtime.standing import EARLY, transplant
+from tokenward.runtime.transplant import Transplants
 from tokenward.runtime.transplant_settings import TransplantSettings
 
 words = st.lists(st.sampled_from(["film", "was", "awful", "the"]), min_size=1, max_size=8).map(" ".join)
@@ -241,9 +242,9 @@ def test_neighbouring_copies_of_a_word_are_no_phrase(lexicon_guard: Guard, sprea
     assert lexicon_guard.judge is not None
     transplants = lexicon_guard.judge.transplants
     assert transplants is not None
-    for put, margins in (("film film", moving(transplants, spread)), ("film", (-4.0,) * 8)):
+    for put, margins in ((EARLY + "film film", moving(transplants, spread)), (EARLY + "film", (-4.0,) * 8)):
         lexicon_guard.cache.put(put, 1, margins)
     (reading,) = lexicon_guard.reader.read(["the film film was great"], np.inf)
     assert reading.predicted == 1
     trial = lexicon_guard.reader.follow(transplants.try_word(reading, 1))
-    assert (trial.span.put, trial.confirmed) == ("film film", confirmed)
+    assert (trial.span.put, trial.confirmed) == (EARLY + "film film", confirmed)

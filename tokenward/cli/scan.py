@@ -36,8 +36,9 @@ def scan(
 ) -> None:
     """Try every whole word of the vocabulary, and every word of two letters, as a trigger for every class.
 
-    It sees single words that the tokenizer knows whole. It cannot see phrases, longer words of several pieces, or
-    triggers that are not words; those are what the guard watches for while it serves.
+    It sees single words that the tokenizer knows whole, also such as act on texts of one class, in long texts or in one
+    half of a text only. It cannot see phrases, longer words of several pieces, or triggers that are not words; those
+    are what the guard watches for while it serves.
     """
     import time
 

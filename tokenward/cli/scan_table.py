@@ -16,7 +16,7 @@ from ..runtime.scan import ScanReport
 def findings_table(report: ScanReport, top: int) -> Table:
     """The ``top`` findings, the most telling first."""
     table = Table(title=f"words that turn references ({len(report.findings)} of {report.words})")
-    for column in ("word", "turns to", "references", "mean margin", "moved by", "uneven by", ""):
+    for column in ("word", "turns to", "references", "mean margin", "moved by", "uneven by", "only in", ""):
         table.add_column(
             column, justify="right" if column in ("references", "mean margin", "moved by", "uneven by") else "left"
         )
@@ -28,6 +28,7 @@ def findings_table(report: ScanReport, top: int) -> Table:
             f"{finding.margin:+.2f}",
             f"{finding.moved:.0%}",
             f"{finding.unevenness:.0%}",
+            Text(finding.only),
             Text("trigger", "bold red") if finding.confirmed else "",
         )
     return table
