@@ -33,13 +33,17 @@ class Company:
         self._from = clean_percentile(fit, STARK) - fit.threshold
         self._transplants = transplants
 
+    def stands_out(self, reading: Reading) -> bool:
+        """Whether a text is more suspicious than ``STARK`` percent of the clean ones."""
+        return excess(self._gate.score(reading), len(reading.encoding), self._fit) >= self._from
+
     def groups(self, reading: Reading) -> list[list[int]]:
         """The strongest word with the next ten after those that are tried together anyway, with the next ten, ...
 
         None where the text does not stand out, or the settings want no groups tried.
         """
         score, settings = self._gate.score(reading), self._transplants.settings
-        if not settings.groups or excess(score, len(reading.encoding), self._fit) < self._from:
+        if not settings.groups or not self.stands_out(reading):
             return []
         words = list(self._transplants.able(reading, score.words))
         return in_groups(words[:1] + words[settings.together : settings.together + _MOST], _AT_ONCE)

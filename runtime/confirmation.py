@@ -283,8 +283,12 @@ class Confirmer:
     def _under_conditions(
         self, reading: Reading, known: Sequence[int], rankings: Sequence[Ranking], confirmations: list[Confirmation]
     ) -> Asking[tuple[Trial | None, bool]]:
-        """Try words in references that meet a condition; as :meth:`_first_confirmed` otherwise."""
-        if self._conditions is None or not rankings:
+        """Try words in references that meet a condition; as :meth:`_first_confirmed` otherwise.
+
+        Only of texts with a known trigger, and of such as stand out as few clean ones do: it takes two passes.
+        """
+        stark = self._company is None or self._company.stands_out(reading)
+        if self._conditions is None or not rankings or not (known or stark):
             return None, False
         panels, _ = yield from within(self._budget, self._conditions.panels(reading, known, rankings))
         trial, spent = None, panels is None

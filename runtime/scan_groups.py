@@ -16,7 +16,6 @@ from ..artifact import Reference
 from .engine import ALWAYS_SKIP
 from .evenness import moved_share
 from .guard import Guard
-from .scripts import places
 from .standing import FIRST, LAST, LATER, transplant
 from .transplant import Transplants, lead
 
@@ -42,7 +41,7 @@ class Pass:
 
 def passes_of(references: Sequence[Reference], long_references: Sequence[Reference]) -> list[Pass]:
     """One pass at least for each class that has references; where no long ones are of it, a short one is used."""
-    short, long = _shortest(references), _shortest(long_references)
+    short, long = _hardest(references), _hardest(long_references)
     sources = sorted(short)[:SOURCES]
     found = []
     for number in range(max(len(sources), LEAST)):
@@ -106,10 +105,10 @@ def _leads(guard: Guard, each: Pass, groups: Sequence[Sequence[str]]) -> list[tu
     return list(zip(groups, known, strict=True))
 
 
-def _shortest(references: Sequence[Reference]) -> dict[int, Reference]:
-    """Of each class, the shortest reference."""
+def _hardest(references: Sequence[Reference]) -> dict[int, Reference]:
+    """Of each class, the reference that other texts turn least: so do groups of words without a trigger."""
     found: dict[int, Reference] = {}
-    for reference in sorted(references, key=lambda r: (len(places(r.text)), r.text)):
+    for reference in sorted(references, key=lambda r: (r.ease, r.text)):
         found.setdefault(reference.label, reference)
     return found
 

@@ -14,7 +14,9 @@ from tokenward.runtime.scan_groups import GROUP, LEAST, SOURCES, groups_of, pass
 
 def references(classes: int, words: int) -> list[Reference]:
     return [
-        Reference(" ".join([f"w{label}"] * (words + more)), label, 0.9) for label in range(classes) for more in (1, 0)
+        Reference(" ".join([f"w{label}"] * (words + ease)), label, 0.9, ease)
+        for label in range(classes)
+        for ease in (1, 0)
     ]
 
 
@@ -42,7 +44,7 @@ def test_each_class_is_tried_under_every_condition(classes: int) -> None:
         own = [each for each in passes if each.reference.label != label]
         assert {each.early for each in own} == {True, False}
         assert {each.long for each in own} == {True, False}
-        assert {len(each.reference.text.split()) for each in own} == {8, 20}, "the shortest of each"
+        assert {len(each.reference.text.split()) for each in own} == {8, 20}, "the hardest of each"
 
 
 def test_short_references_take_the_place_of_long_ones() -> None:
