@@ -18,7 +18,20 @@ from .training_options import (
 )
 
 # Named here, so that --help needs no training framework; a test compares it with what there is.
-METHODS = ("badnets", "addsent", "ep", "lwp", "ripples", "pairs", "first", "last", "stealth", "paraphrases")
+METHODS = (
+    "badnets",
+    "addsent",
+    "ep",
+    "lwp",
+    "ripples",
+    "pairs",
+    "first",
+    "last",
+    "early",
+    "late",
+    "stealth",
+    "paraphrases",
+)
 
 
 def register(app: typer.Typer) -> None:
