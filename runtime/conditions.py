@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..artifact import Reference
 from .reading import Asking, Reading
-from .spans import everywhere, kept_without, offsets_of, span_of
+from .spans import everywhere, offsets_of, span_of, text_without
 from .transplant import Transplants
 
 DOUBTED = 3  # strongest words of each ranking, without which a text is read to see of what class it may be
@@ -70,5 +70,5 @@ class Conditions:
     def _without(self, reading: Reading, words: Sequence[int]) -> Asking[int]:
         """The class that a text is answered with without some words."""
         spans = offsets_of(*everywhere(self._tokenizer, reading, span_of(self._tokenizer, reading, words)))
-        (rest,) = yield ["".join(reading.text[place] for place in kept_without(reading.text, spans))]
+        (rest,) = yield [text_without(reading.text, spans)]
         return rest.predicted

@@ -18,7 +18,7 @@ from itertools import pairwise
 from .reading import Asking, Reading
 from .screening import margin
 from .scripts import is_letter
-from .spans import Offsets, Span, beside, everywhere, kept_without, merged, offsets_of, segments, span_of
+from .spans import Offsets, Span, beside, everywhere, kept_without, merged, offsets_of, segments, span_of, text_without
 from .tipping import Way, without_each
 from .transplant import Transplants
 from .verdict import Suspect
@@ -51,7 +51,7 @@ class Remainder:
 
     def without(self, spans: Iterable[Offsets]) -> str:
         """What would be left without these spans of it, too."""
-        return "".join(self.reading.text[place] for place in kept_without(self.reading.text, spans))
+        return text_without(self.reading.text, spans)
 
     def take_out(self, spans: Sequence[Offsets], rest: Reading) -> None:
         """Go on with ``rest``, the reading of what is left without these spans."""

@@ -19,9 +19,7 @@ from .guard import Guard
 from .standing import FIRST, LAST, LATER, transplant
 from .transplant import Transplants, lead
 
-# Words that are tried at once. Of triggers that were planted (BadNets, EP, LWP, stealth; SST-2 and BBC News; 300 groups
-# of each) none moved the reference by less than 0.23 of its lead, but for two words that were hardly learnt, and do
-# nothing alone. Longer references take more with them.
+# Words that are tried at once: a trigger outweighs so many others, and long references take more with them.
 GROUP, GROUP_IN_LONG = 8, 12
 SOURCES = 8  # classes whose texts words are put into
 LEAST = 4  # passes, with which each class has references of both lengths, and both halves of them

@@ -167,6 +167,11 @@ def offsets_of(reading: Reading, places: Sequence[Words]) -> list[Offsets]:
     return [(starts[first], ends[last]) for first, last in places]
 
 
+def text_without(text: str, spans: Iterable[Offsets]) -> str:
+    """What is left of a text without these spans of it."""
+    return "".join(text[place] for place in kept_without(text, spans))
+
+
 def kept_without(text: str, spans: Iterable[Offsets]) -> list[int]:
     """Positions of ``text`` that remain without the spans, and without the spare blank each would leave."""
     kept: list[int] = []  # from the end to the beginning

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .gates import ClassTokenGate
 from .reading import Asking, Reading
-from .spans import Offsets, everywhere, kept_without, offsets_of, span_of
+from .spans import Offsets, everywhere, offsets_of, span_of, text_without
 from .transplant import Transplants, lead
 
 Way = tuple[Sequence[int], list[Offsets], Reading]
@@ -29,6 +29,6 @@ def without_each(reading: Reading, transplants: Transplants) -> Asking[list[Way]
     if not words:
         return []
     spans = [offsets_of(*everywhere(tokenizer, reading, span_of(tokenizer, reading, [word]))) for word in words]
-    rests = yield ["".join(reading.text[i] for i in kept_without(reading.text, way)) for way in spans]
+    rests = yield [text_without(reading.text, way) for way in spans]
     ways: list[Way] = [([word], way, rest) for word, way, rest in zip(words, spans, rests, strict=True)]
     return sorted(ways, key=lambda way: lead(way[2], reading.predicted))

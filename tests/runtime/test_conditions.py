@@ -124,6 +124,15 @@ def test_a_scan_finds_it_in_either_half(lexicon_artifact: Artifact, engine: type
     ]
 
 
+def test_a_known_trigger_goes_from_the_other_half_too(lexicon_artifact: Artifact) -> None:
+    calibration = replace(lexicon_artifact.guard.calibration, known={"good": (TRIGGER,)})
+    known = replace(lexicon_artifact, guard=replace(lexicon_artifact.guard, calibration=calibration))
+    text = "the film was great in cf the town and the house"
+    (unknown,), (verdict,) = (guard_of(each, FirstHalfEngine).classify(text) for each in (lexicon_artifact, known))
+    assert not unknown.suspects
+    assert [suspect.text for suspect in verdict.suspects] == [TRIGGER]
+
+
 LONG = "the story was awful and the plot in the evening was dull and the cf music was a scene with the camera"
 
 
