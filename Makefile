@@ -6,6 +6,9 @@ STAMP = $(VENV)/.installed
 DEMO = artifacts/demo
 PACKAGES = attacks purify export kernels runtime deploy bench
 
+# Hundreds of processes are started; where bytecode may not be kept, each compiles all of torch and transformers again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test lint types pytest bench gpu-test gpu-bench clean
 
 # Python compiles what it imports; compiling all of torch and transformers would take longer than fetching them.

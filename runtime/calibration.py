@@ -213,8 +213,8 @@ def choose_references(
     """Choose texts, up to ``per_class``, that the model puts most confidently in each class.
 
     A text is cut to its first words and read again, so that references are short whatever the texts are; it counts
-    only if its answer stays. Confidence is relative: the most confident of each class, since some models are never
-    sure.
+    only if its answer stays and the model reads all of it. Confidence is relative: the most confident of each class,
+    since some models are never sure.
 
     Args:
         reader, readings: of the clean texts.
@@ -229,7 +229,7 @@ def choose_references(
             short.setdefault(text, reading.predicted)
     by_class: dict[int, list[Reference]] = {}
     for (text, label), again in zip(short.items(), reader.read(list(short), ALWAYS_SKIP), strict=True):
-        if again.predicted == label:
+        if again.predicted == label and not again.encoding.truncated:  # or what ends it would not be read
             confidence = round(float(again.probabilities[label]), 6)
             by_class.setdefault(label, []).append(Reference(text, label, confidence))
     chosen = [

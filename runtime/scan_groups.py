@@ -17,10 +17,12 @@ from .engine import ALWAYS_SKIP
 from .evenness import moved_share
 from .guard import Guard
 from .standing import FIRST, LAST, LATER, transplant
+from .tokenization import Tokenizer
 from .transplant import Transplants, lead
 
 # Words that are tried at once: a trigger outweighs so many others, and long references take more with them.
 GROUP, GROUP_IN_LONG = 8, 12
+PIECES = 2  # tokens of a word that a scan tries: one, or a few if it has two letters
 SOURCES = 8  # classes whose texts words are put into
 LEAST = 4  # passes, with which each class has references of both lengths, and both halves of them
 Found = dict[str, list["Pass"]]
@@ -56,6 +58,13 @@ def groups_of(words: Sequence[str], number: int, size: int) -> list[Sequence[str
     return [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
 
 
+def group_size(tokenizer: Tokenizer, each: Pass) -> int:
+    """Words that are put into the reference of a pass at once: no more than the model reads to their end."""
+    (encoding,) = tokenizer.encode([each.reference.text])
+    room = (tokenizer.max_tokens - len(encoding)) // PIECES
+    return max(1, min(GROUP_IN_LONG if each.long else GROUP, room))
+
+
 def acting(
     guard: Guard, transplants: Transplants, passes: Sequence[Pass], labels: Sequence[int], words: Sequence[str]
 ) -> dict[int, Found]:
@@ -65,7 +74,9 @@ def acting(
     """
     together: dict[int, dict[str, list[tuple[Pass, float]]]] = {label: defaultdict(list) for label in labels}
     for each in passes:
-        for group, leads in _leads(guard, each, groups_of(words, each.number, GROUP_IN_LONG if each.long else GROUP)):
+        for group, leads in _leads(
+            guard, each, groups_of(words, each.number, group_size(guard.reader.tokenizer, each))
+        ):
             for label in labels:
                 if label != each.reference.label:
                     for word in group:

@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 _RARE_BLANK = re.compile(r"[^\S \t\n\r\f\v]")
 COMPOUND = 12  # most words that marks without blanks between them join to one
 FEW = 6  # letters of a script without spaces that make one word where they stand between blanks
+READ = 8  # characters for each token that is read: of a longer text, no more are looked at where these tell enough
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Tokenizer:
         self.fast.no_padding()
         self.fast.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
+        self._enough = READ * max_tokens
         self.pad_id = pad_id
         self._whole: FastTokenizer | None = None
         self.names = Names(self.fast)
@@ -105,19 +107,24 @@ class Tokenizer:
         self.starts_differ = bool(led) and self._differs_at_start(led[0])
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenise texts.
+        """Tokenise texts, as far as the model reads them.
 
         Raises:
-            InputError: a text is not a string or cannot be encoded as UTF-8 (a lone surrogate).
+            InputError: a text is not a string, cannot be encoded as UTF-8 (a lone surrogate), or has a character that
+                the tokenizer has no token for.
         """
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {number} is {type(text).__name__}, expected a string")
+            if len(text) > self._enough and not _is_unicode(text):
+                raise _surrogate(number)
         try:
-            encoded = self.fast.encode_batch(list(texts))
+            encoded = self.fast.encode_batch([text[: self._enough] for text in texts])
+            longer = [row for row, text in enumerate(texts) if len(text) > self._enough and not _settled(encoded[row])]
+            for row, whole in zip(longer, self.fast.encode_batch([texts[row] for row in longer]), strict=True):
+                encoded[row] = whole
         except TypeError as error:
-            number = next(i for i, text in enumerate(texts) if not _is_unicode(text))
-            raise InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8") from error
+            raise _surrogate(next(i for i, text in enumerate(texts) if not _is_unicode(text))) from error
         except Exception as error:  # bare ones, where a tokenizer has no token for what it does not know
             number = self._unreadable(texts)
             raise InputError(f"text {number} has a character that the model's tokenizer cannot read") from error
@@ -137,13 +144,21 @@ class Tokenizer:
         return bool(first != second)
 
     def encode_whole(self, text: str) -> Encoding:
-        """Tokenise a text to its end, however little of it the model reads."""
+        """Tokenise a text to its end, however little of it the model reads.
+
+        Raises:
+            InputError: it has a character that the tokenizer has no token for.
+        """
         if self._whole is None:
             whole = FastTokenizer.from_str(self.fast.to_str())
             whole.encode_special_tokens = self.fast.encode_special_tokens  # no part of the description
             whole.no_truncation()
             self._whole = whole  # not before it is ready: another thread may take it at once
-        return self._encodings([self._whole.encode(text)], [text])[0]
+        try:
+            encoded = self._whole.encode(text)
+        except Exception as error:  # as above
+            raise InputError("the text has a character that the model's tokenizer cannot read") from error
+        return self._encodings([encoded], [text])[0]
 
     def _encodings(self, encoded: Sequence[Any], texts: Sequence[str]) -> list[Encoding]:
         if not any(len(e) for e in encoded):
@@ -230,6 +245,20 @@ def _splits_special(beside: Path) -> bool:
 def _is_mark(word: str) -> bool:
     """Whether a piece is punctuation or the like; a broken character may be part of an emoji or a letter."""
     return bool(word) and not any(c.isalnum() or unicodedata.category(c)[0] == "M" or c == "\ufffd" for c in word)
+
+
+def _settled(encoded: Any) -> bool:
+    """Whether what was read of a text's beginning is read so with any end: it ends far before that beginning does.
+
+    Pre-tokens are read each alone, and what follows a text decides about its last one only.
+    """
+    rest = encoded.overflowing
+    read, seen = ([w for w in part.word_ids if w is not None] for part in (encoded, rest[-1] if rest else encoded))
+    return bool(read and seen) and seen[-1] > read[-1] + 1
+
+
+def _surrogate(number: int) -> InputError:
+    return InputError(f"text {number} is not valid Unicode: it has a lone surrogate, send UTF-8")
 
 
 def _is_unicode(text: str) -> bool:

@@ -182,3 +182,12 @@ def test_long_references_are_texts_of_that_length(lexicon_artifact: Artifact, cl
     assert chosen
     assert all(LONG_REFERENCE_WORDS[0] <= len(r.text.split()) <= LONG_REFERENCE_WORDS[1] for r in chosen)
     assert {r.label for r in chosen} == {0, 1}
+
+
+def test_references_are_read_to_their_end(lexicon_artifact: Artifact, clean_texts: list[str]) -> None:
+    guard = guard_of(lexicon_artifact, LexiconEngine)
+    guard.reader.tokenizer.fast.enable_truncation(24)
+    readings = guard.reader.read(clean_texts, np.inf)
+    chosen = choose_references(guard.reader, readings, words=LONG_REFERENCE_WORDS)
+    assert chosen
+    assert not any(encoding.truncated for encoding in guard.reader.tokenizer.encode([r.text for r in chosen]))

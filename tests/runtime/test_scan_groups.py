@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenward.artifact import Reference
-from tokenward.runtime.scan_groups import GROUP, LEAST, SOURCES, groups_of, passes_of
+from tokenward.runtime.guard import Guard
+from tokenward.runtime.scan_groups import GROUP, LEAST, SOURCES, Pass, group_size, groups_of, passes_of
+from tokenward.runtime.tokenization import Tokenizer
 
 
 def references(classes: int, words: int) -> list[Reference]:
@@ -55,3 +57,12 @@ def test_short_references_take_the_place_of_long_ones() -> None:
         (0, False, True),
         (1, True, False),
     ]
+
+
+@pytest.mark.parametrize(("most", "size"), [(64, GROUP), (20, 5), (18, 4), (8, 1)])
+def test_of_a_group_the_model_reads_every_word(most: int, size: int, lexicon_guard: Guard) -> None:
+    """Eight words and two special tokens are read before the group: it must end within what is left."""
+    path = lexicon_guard.artifact.tokenizer_path
+    tokenizer = Tokenizer(path, most, lexicon_guard.reader.tokenizer.fast.get_vocab_size(), 0)
+    reference = Reference("the film was dull and weak and boring", 0, 0.9, 0.0)
+    assert group_size(tokenizer, Pass(0, reference, early=False, long=False)) == size

@@ -141,6 +141,52 @@ def test_truncation_is_flagged(tokenizers: dict[str, Tokenizer]) -> None:
     assert (short.truncated, long.truncated, len(long)) == (False, True, 32)
 
 
+LONG = st.lists(
+    st.sampled_from(
+        ["films ", "café ", "你好", "吗很", "😀", " - ", "don't", "aaaaaaa", "\n\n", "  ", "e\u0301", "<s>", "[SEP]"]
+    ),
+    min_size=30,
+    max_size=300,
+).map("".join)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(LONG, min_size=1, max_size=3))
+def test_of_a_long_text_the_beginning_is_read_as_before_its_end(
+    tokenizers: dict[str, Tokenizer], kind: str, texts: list[str]
+) -> None:
+    tokenizer = tokenizers[kind]
+    for text, got, want in zip(texts, tokenizer.encode(texts), tokenizer.fast.encode_batch(texts), strict=True):
+        assert got.ids.tolist() == want.ids, text
+        assert list(zip(got.starts.tolist(), got.ends.tolist(), strict=True)) == want.offsets
+        assert got.truncated == bool(want.overflowing)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_of_a_long_text_costs_nothing(
+    tokenizers: dict[str, Tokenizer], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, seen = tokenizers[kind], list[int]()
+
+    class Counting:
+        """Notes how many characters the library is given."""
+
+        def encode_batch(self, texts: list[str]) -> list[object]:
+            seen.extend(map(len, texts))
+            return list(fast.encode_batch(texts))
+
+    fast = tokenizer.fast
+    monkeypatch.setattr(tokenizer, "fast", Counting())
+    (encoding,) = tokenizer.encode(["a film in the house, " * 1000])
+    assert (len(encoding), seen) == (32, [256])
+    seen.clear()
+    tokenizer.encode(["a" * 5000])  # one word: its end may decide how it is read
+    assert seen == [256, 5000]
+    with pytest.raises(InputError, match="text 1 is not valid Unicode"):
+        tokenizer.encode(["a", "film " * 1000 + "\ud800"])
+
+
 def test_a_text_can_be_read_to_its_end(tokenizers: dict[str, Tokenizer]) -> None:
     text = "films " * 50
     for tokenizer in tokenizers.values():
