@@ -74,9 +74,8 @@ def acting(
     """
     together: dict[int, dict[str, list[tuple[Pass, float]]]] = {label: defaultdict(list) for label in labels}
     for each in passes:
-        for group, leads in _leads(
-            guard, each, groups_of(words, each.number, group_size(guard.reader.tokenizer, each))
-        ):
+        size = group_size(guard.reader.tokenizer, each)
+        for group, leads in _leads(guard, each, groups_of(words, each.number, size)):
             for label in labels:
                 if label != each.reference.label:
                     for word in group:
